@@ -1,0 +1,1 @@
+//! DPDK: EAL, memory pools, mbufs, ports and queues. The only caller of `dpdk-sys`.

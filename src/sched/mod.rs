@@ -6,6 +6,7 @@
 //! equals Linux IPVS's, connection for connection, when there is one worker.
 
 pub mod pool;
+pub mod registry;
 
 pub use pool::{Candidate, Pool};
 

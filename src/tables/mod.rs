@@ -1,1 +1,3 @@
-//! (see lib.rs)
+//! Single-writer structures: connection slab and table, timer wheel, service table, neighbours, routes, snapshot
+//! publishing. No policy.
+pub mod chunked;

@@ -1,1 +1,2 @@
-//! (see lib.rs)
+//! One thread: configuration, snapshots, API, statistics. Nothing of it is on the packet path.
+pub mod config;

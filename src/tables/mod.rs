@@ -1,3 +1,7 @@
 //! Single-writer structures: connection slab and table, timer wheel, service table, neighbours, routes, snapshot
 //! publishing. No policy.
 pub mod chunked;
+pub mod connections;
+pub mod index;
+pub mod memory;
+pub mod wheel;

@@ -1,1 +1,3 @@
-//! (see lib.rs)
+//! Protocols on the wire.
+pub mod address;
+pub mod parse;

@@ -3,5 +3,7 @@
 pub mod chunked;
 pub mod connections;
 pub mod index;
+pub mod lpm;
 pub mod memory;
+pub mod neighbours;
 pub mod wheel;

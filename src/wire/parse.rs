@@ -3,16 +3,8 @@
 //! Checked as IPVS checks (ip_rcv, ip_vs_fill_iph): Ethernet, one 802.1Q tag, IPv4 version, lengths and header checksum,
 //! room for the ports. Not checked: anything in the transport header, which passes unchanged.
 
-/// EtherType values (IEEE 802 numbers).
-pub const ETHERTYPE_IPV4: u16 = 0x0800;
-pub const ETHERTYPE_ARP: u16 = 0x0806;
-pub const ETHERTYPE_VLAN: u16 = 0x8100;
-pub const ETHERTYPE_IPV6: u16 = 0x86dd;
-
-/// Protocol numbers looked at while parsing.
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+use super::ethernet::ethertype;
+use super::ip_protocol::{ICMP, SCTP, TCP, UDP};
 
 /// What kind of packet a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,15 +77,15 @@ fn parse_other(head: &[u8], frame_len: usize) -> Result<Parsed, Malformed> {
         return Err(Malformed::Truncated);
     }
     match u16_at(head, 12) {
-        ETHERTYPE_VLAN if head.len() < 18 => Err(Malformed::Truncated),
-        ETHERTYPE_VLAN => parse_network(head, frame_len, 18, u16_at(head, 14) & 0xfff),
+        ethertype::VLAN if head.len() < 18 => Err(Malformed::Truncated),
+        ethertype::VLAN => parse_network(head, frame_len, 18, u16_at(head, 14) & 0xfff),
         _ => parse_network(head, frame_len, 14, 0),
     }
 }
 
 fn parse_network(head: &[u8], frame_len: usize, l3: usize, vlan: u16) -> Result<Parsed, Malformed> {
     match u16_at(head, l3 - 2) {
-        ETHERTYPE_IPV4 => {
+        ethertype::IPV4 => {
             let first = *head.get(l3).ok_or(Malformed::Truncated)?;
             let header = usize::from(first & 15) * 4;
             if first >> 4 != 4 || header < 20 {
@@ -105,8 +97,8 @@ fn parse_network(head: &[u8], frame_len: usize, l3: usize, vlan: u16) -> Result<
             }
             parse_ipv4(head, frame_len, l3, vlan, header)
         }
-        ETHERTYPE_ARP => Ok(bare(Kind::Arp, l3, vlan, frame_len)),
-        ETHERTYPE_IPV6 => Ok(bare(Kind::Ipv6, l3, vlan, frame_len)),
+        ethertype::ARP => Ok(bare(Kind::Arp, l3, vlan, frame_len)),
+        ethertype::IPV6 => Ok(bare(Kind::Ipv6, l3, vlan, frame_len)),
         _ => Err(Malformed::UnknownEthertype),
     }
 }
@@ -159,7 +151,7 @@ fn parse_transport(head: &[u8], frame_len: usize, parsed: &mut Parsed) -> Result
     let wanted = match parsed.protocol {
         // RFC 9293 §3.1: the flags are byte 13
         TCP => 14,
-        UDP | 132 => 4,
+        UDP | SCTP => 4,
         ICMP => 8,
         _ => return Ok(()),
     };

@@ -73,6 +73,8 @@ pub struct WorkerCounters {
     pub connections_created: Counter,
     pub connections_expired: Counter,
     pub icmp_sent: Counter,
+    /// ICMP errors not sent: rate limit, no route, no buffer, or an answer the RFCs forbid.
+    pub icmp_suppressed: Counter,
     pub bursts: Counter,
     pub drops: [Counter; DropReason::COUNT],
 }
@@ -87,6 +89,7 @@ impl Default for WorkerCounters {
             connections_created: Counter::default(),
             connections_expired: Counter::default(),
             icmp_sent: Counter::default(),
+            icmp_suppressed: Counter::default(),
             bursts: Counter::default(),
             drops: std::array::from_fn(|_| Counter::default()),
         }

@@ -45,7 +45,7 @@ pub mod flags {
 }
 
 /// What identifies a packet's connection: the packet's own source and destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Key<A> {
     pub source: A,
     pub destination: A,

@@ -7,11 +7,11 @@
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-/// Types for which all bytes zero is a valid value, and that need no drop.
+/// Types for which all bytes zero is a valid value, and whose drop does nothing.
 ///
 /// # Safety
 /// The implementor vouches for exactly that.
-pub unsafe trait Zeroed: Copy {}
+pub unsafe trait Zeroed: Sized {}
 
 // SAFETY: an integer of zero bytes is 0.
 unsafe impl Zeroed for u32 {}

@@ -69,6 +69,11 @@ pub struct Neighbour {
 }
 
 impl Neighbour {
+    /// Whether the first question has been sent.
+    pub fn was_asked(&self) -> bool {
+        self.probes > 0
+    }
+
     /// Whether frames can be sent to it.
     #[inline(always)]
     pub fn is_usable(&self) -> bool {
@@ -81,6 +86,8 @@ impl Neighbour {
 pub enum Due {
     /// Ask for its MAC address; directly if one is known.
     Ask { unicast: bool },
+    /// It got its MAC address from the configuration while frames waited for it.
+    Ready,
     /// It failed: what waits for it is dropped.
     Failed,
     /// Its entry is gone.
@@ -273,7 +280,7 @@ impl Neighbour {
         let waited_ms = now.since(self.since) / 1_000_000;
         let unused = now.since(self.used_at) / 1_000_000 >= UNUSED_MS;
         match self.state {
-            State::Static => None,
+            State::Static => (self.held > 0).then_some(Due::Ready),
             State::Failed => (waited_ms >= FAILED_MS).then_some(Due::Removed),
             State::Reachable if waited_ms < REACHABLE_MS => None,
             State::Reachable if unused => Some(Due::Removed),

@@ -16,6 +16,7 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod nd;
 pub mod ports;
+pub mod sctp;
 pub mod tcp;
 pub mod udp;
 

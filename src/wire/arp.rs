@@ -70,7 +70,8 @@ impl ArpPacket {
         Self::new(REPLY, (mac, self.target_ip()), (self.sender_mac, self.sender_ip()))
     }
 
-    /// Gratuitous ARP: a request for the sender's own address (RFC 5227 section 3), as Linux sends it with `arp_notify`.
+    /// Gratuitous ARP: a request for the sender's own address (RFC 5227 section 3), as Linux sends it with
+    /// `arp_notify`.
     pub fn gratuitous(mac: MacAddr, ip: Ipv4Addr) -> Self {
         Self::request(mac, ip, ip)
     }

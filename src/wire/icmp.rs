@@ -277,7 +277,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_survived(mut bytes in prop::collection::vec(any::<u8>(), 0..700), is_v4: bool, room in 0..700_usize) {
+        fn any_bytes_are_survived(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..700), is_v4: bool, room in 0..700_usize,
+        ) {
             if let (true, Some(first)) = (is_v4, bytes.first_mut()) {
                 *first = 0x45;
             }

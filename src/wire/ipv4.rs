@@ -117,8 +117,8 @@ impl Ipv4Header {
     /// `offset` in bytes, a multiple of 8.
     #[inline]
     pub fn set_fragment(&mut self, dont_fragment: bool, more_fragments: bool, offset: usize) {
-        let flags = u16::from(dont_fragment) * DONT_FRAGMENT | u16::from(more_fragments) * MORE_FRAGMENTS;
-        self.flags_fragment = U16::new(flags | (offset / 8) as u16 & OFFSET_MASK);
+        let flags = if dont_fragment { DONT_FRAGMENT } else { 0 } | if more_fragments { MORE_FRAGMENTS } else { 0 };
+        self.flags_fragment = U16::new(flags | ((offset / 8) as u16 & OFFSET_MASK));
     }
 
     /// One hop: the TTL, which is not 0, and the checksum with it (RFC 1624; a wrong one stays wrong).

@@ -8,11 +8,17 @@ pub mod address;
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
+pub mod gre;
+pub mod gue;
 pub mod icmp;
+pub mod icmpv6;
 pub mod ip_protocol;
 pub mod ipv4;
+pub mod ipv6;
+pub mod nd;
 pub mod parse;
 pub mod ports;
+pub mod sctp;
 pub mod tcp;
 pub mod udp;
 

@@ -70,3 +70,8 @@ pub fn should_spill<L: Loads>(pool: &Pool, loads: &L, candidate: &Candidate) -> 
     active(candidate) > u64::from(candidate.weight)
         && pool.candidates().iter().any(|c| active(c) * 2 < u64::from(c.weight))
 }
+
+/// Of weights; 0 divides nothing and counts as absent.
+pub fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}

@@ -3,6 +3,7 @@
 //! Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", section 3.4.
 
 use super::hash::{fold, fold_as, sip_hash_1_3};
+use super::load::greatest_common_divisor;
 use super::{Candidate, Flow, Loads, Options, PlanError, Pool, Scheduler};
 
 /// IPVS's CONFIG_IP_VS_MH_TAB_INDEX of 12 selects this prime (of 251, 509, 1021, 2039, 4093, ... 131071).
@@ -108,10 +109,6 @@ fn populate(preferences: &mut [Preference]) -> Vec<u16> {
             }
         }
     }
-}
-
-fn greatest_common_divisor(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 #[cfg(test)]

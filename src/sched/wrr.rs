@@ -4,6 +4,7 @@
 //! IPVS lowers the bar step by step. Here it falls at once to where somebody reaches it, so that a decision's cost
 //! does not depend on the weights: with weights 1 and 2^31 - 1, the latter overloaded, the steps would be 2^31.
 
+use super::load::greatest_common_divisor;
 use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
 
 /// How the bar moves.
@@ -110,10 +111,6 @@ impl Wrr {
     }
 }
 
-fn greatest_common_divisor(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,83 +158,72 @@ mod tests {
         assert_eq!((0..4).map(|_| bench.pick()).collect::<Vec<_>>(), [Some(0), Some(2), Some(0), Some(2)]);
     }
 
-    /// The bar lowered step by step, as IPVS does, with its rules of when to stop.
+    /// All places that a decision may look at, written out: (bar, index) pairs, bar after bar.
     #[derive(Default)]
-    struct StepByStep {
-        /// Pointer, as an index; `None` is the list's head.
-        current: Option<usize>,
-        bar: i64,
-        top: i64,
-        step: i64,
+    struct AllPlaces {
+        after: usize,
+        bar: u32,
+        top: u32,
+        step: u32,
     }
 
-    impl StepByStep {
+    impl AllPlaces {
         fn measure(&mut self, list: &[Server]) {
-            let weights: Vec<i64> = list.iter().map(|s| i64::from(s.weight)).filter(|&w| w > 0).collect();
+            let weights: Vec<u32> = list.iter().map(|s| s.weight).filter(|&w| w > 0).collect();
             let greatest = weights.iter().copied().max().unwrap_or(0);
-            let divides = |d: &i64| weights.iter().all(|w| w % d == 0);
-            self.step = (1..=greatest).rev().find(divides).unwrap_or(1);
+            self.step = (1..=greatest).rev().find(|d| weights.iter().all(|w| w % d == 0)).unwrap_or(1);
             self.top = greatest - (self.step - 1);
+        }
+
+        fn bars_from(&self, bar: u32) -> impl Iterator<Item = u32> {
+            (1..=bar).rev().step_by(self.step as usize)
+        }
+
+        /// The places, and the pointer and bar that are left when nobody is found.
+        fn places(&self, count: usize) -> (Vec<(u32, usize)>, (usize, u32)) {
+            let rest = (self.after..count).map(|i| (self.bar, i));
+            let began_at_the_bottom = self.after > 0 && self.bar == 1;
+            if began_at_the_bottom {
+                let is_ahead = |&(bar, i): &(u32, usize)| bar > 1 || i < self.after;
+                let again = self.bars_from(self.top).flat_map(|bar| (0..count).map(move |i| (bar, i)));
+                (rest.chain(again.filter(is_ahead)).collect(), (self.after, 1))
+            } else {
+                let lower = self.bars_from(self.bar).skip(1).flat_map(|bar| (0..count).map(move |i| (bar, i)));
+                (rest.chain(lower).collect(), (0, self.top))
+            }
         }
     }
 
-    impl Oracle for StepByStep {
+    impl Oracle for AllPlaces {
         fn start(&mut self, list: &[Server]) {
             self.measure(list);
             self.bar = self.top;
         }
 
         fn changed(&mut self, _: &[Server], new: &[Server]) {
-            self.current = None;
+            self.after = 0;
             self.measure(new);
-            if self.bar > self.top || self.bar == 0 {
-                self.bar = self.top;
-            } else if self.step > 1 {
-                self.bar = (self.bar / self.step) * self.step + 1;
-            }
+            let is_outside = self.bar == 0 || self.bar > self.top;
+            let nearest = if self.step > 1 { self.bar - self.bar % self.step + 1 } else { self.bar };
+            self.bar = if is_outside { self.top } else { nearest };
         }
 
         fn pick(&mut self, list: &[Server], _: &Flow) -> Option<DestId> {
             if self.top == 0 {
                 return None;
             }
-            let begun_at = self.current;
-            let (mut at, mut stop_at) = (begun_at, None);
-            let (mut is_last_pass, mut has_restarted) = (false, false);
-            loop {
-                let first = at.map_or(0, |i| i + 1);
-                for (i, server) in list.iter().enumerate().skip(first) {
-                    if !server.overloaded && i64::from(server.weight) >= self.bar {
-                        self.current = Some(i);
-                        return Some(server.id);
-                    }
-                    if stop_at == Some(i) {
-                        self.current = Some(i);
-                        return None;
-                    }
-                }
-                at = None;
-                self.bar -= self.step;
-                if self.bar <= 0 {
-                    self.bar = self.top;
-                    if is_last_pass || begun_at.is_none() {
-                        self.current = None;
-                        return None;
-                    }
-                    has_restarted = true;
-                }
-                is_last_pass = self.bar <= self.step;
-                if is_last_pass && has_restarted && begun_at.is_some() {
-                    stop_at = begun_at;
-                }
-            }
+            let (places, left_behind) = self.places(list.len());
+            let takes = |&(bar, i): &(u32, usize)| list[i].weight >= bar && !list[i].overloaded;
+            let found = places.into_iter().find(takes);
+            (self.after, self.bar) = found.map_or(left_behind, |(bar, i)| (i + 1, bar));
+            found.map(|(_, i)| list[i].id)
         }
     }
 
     proptest! {
         #[test]
         fn every_decision_is_the_naive_oracles_through_churn(events in churn()) {
-            replay::<Wrr, _>(StepByStep::default(), Options::default(), &events)?;
+            replay::<Wrr, _>(AllPlaces::default(), Options::default(), &events)?;
         }
     }
 }

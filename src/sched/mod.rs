@@ -5,11 +5,32 @@
 //! all workers (tables, greatest common divisors). Its *state* is each worker's own (pointers, caches). Every decision
 //! equals Linux IPVS's, connection for connection, when there is one worker.
 
+mod cache;
+pub mod dh;
+pub mod fo;
+mod hash;
+pub mod lblc;
+pub mod lblcr;
+pub mod lc;
+mod load;
+pub mod mh;
+pub mod nq;
+pub mod ovf;
 pub mod pool;
 pub mod registry;
+pub mod rr;
+pub mod sed;
+pub mod sh;
+#[cfg(test)]
+mod testing;
+pub mod twos;
+pub mod wlc;
+pub mod wrr;
 
 pub use pool::{Candidate, Pool};
+pub use registry::{Plan, REGISTRY, SchedulerKind, State};
 
+use crate::model::settings::Settings;
 use crate::model::{DestId, Time};
 use std::net::IpAddr;
 
@@ -17,6 +38,7 @@ use std::net::IpAddr;
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
     pub client: IpAddr,
+    /// 0 for protocols without ports.
     pub client_port: u16,
     /// The packet's destination address: a virtual address, or any address for services on marks.
     pub destination: IpAddr,
@@ -33,7 +55,7 @@ pub trait Loads {
 }
 
 /// What an operator may switch per service (`ipvsadm -b`), and the settings schedulers look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// sh-fallback, mh-fallback: flag 1.
     pub fallback: bool,
@@ -41,6 +63,22 @@ pub struct Options {
     pub port: bool,
     /// The kernel's third scheduler flag; no scheduler uses it.
     pub flag_3: bool,
+    /// As in [`Settings`]: a change of the setting is a new plan for the services it concerns.
+    pub lblc_expiration_s: u32,
+    pub lblcr_expiration_s: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let settings = Settings::default();
+        Self {
+            fallback: false,
+            port: false,
+            flag_3: false,
+            lblc_expiration_s: settings.lblc_expiration_s,
+            lblcr_expiration_s: settings.lblcr_expiration_s,
+        }
+    }
 }
 
 /// Why a scheduler cannot serve a pool.
@@ -60,12 +98,27 @@ pub trait Scheduler: Sized + Send {
 
     fn plan(pool: &Pool, options: Options) -> Result<Self::Plan, PlanError>;
 
-    /// A worker's state for a service it has not seen yet.
+    /// A worker's state for a service it has not seen yet, whose destinations count as added one after the other.
     fn new(pool: &Pool, plan: &Self::Plan) -> Self;
 
-    /// The service's pool or options changed from `old` to `new`. Called once a change.
+    /// A worker's state for a service that had another scheduler up to now.
+    fn take_over(pool: &Pool, plan: &Self::Plan) -> Self {
+        Self::new(pool, plan)
+    }
+
+    /// A destination was added, edited or deleted; once for each, also for an edit that no [`Candidate`] shows
+    /// (thresholds, forwarding method). Not for a change of the service's options alone, which brings just another
+    /// plan: IPVS sends wrr back to the head of the list for the former and not for the latter.
+    ///
+    /// Several changes may come as one; which order IPVS would have seen them in is then undefined.
     fn update(&mut self, old: &Pool, new: &Pool, plan: &Self::Plan);
 
     /// Index into the pool of the destination for a new connection, `None` when none may take it.
     fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Self::Plan, loads: &L, flow: &Flow) -> Option<usize>;
+
+    /// Time passes: called by the worker about once a second, for schedulers that forget. Bounded work a call.
+    #[inline]
+    fn tick(&mut self, plan: &Self::Plan, now: Time) {
+        let _ = (plan, now);
+    }
 }

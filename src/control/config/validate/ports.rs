@@ -14,7 +14,7 @@ use toml::Spanned;
 /// Index of each port by its name.
 pub type PortNames<'a> = HashMap<&'a str, usize>;
 
-/// RFC 1191 §7.2 names it for Ethernet; jumbo frames are asked for.
+/// Ethernet's (RFC 894); jumbo frames are asked for.
 const MTU: u16 = 1500;
 
 /// Interfaces are numbered in 16 bits.

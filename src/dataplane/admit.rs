@@ -16,7 +16,12 @@ use crate::wire::icmp::IcmpError;
 impl<F: Frame> Director<F> {
     /// No connection knows this packet.
     #[cold]
-    pub(super) fn no_connection(&mut self, frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+    pub(super) fn no_connection(
+        &mut self,
+        frame: F,
+        packet: &Packet,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
         let destination = packet.key.destination;
         let Some(local) = self.network.local(destination.to_ip()) else {
             return self.not_ours(frame, packet, out);
@@ -47,7 +52,13 @@ impl<F: Frame> Director<F> {
     }
 
     /// A packet to a service: schedules a new connection if the packet may start one.
-    fn admit(&mut self, frame: F, packet: &Packet, service: ServiceId, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+    fn admit(
+        &mut self,
+        frame: F,
+        packet: &Packet,
+        service: ServiceId,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
         let is_tcp = packet.parsed.protocol == Protocol::Tcp.number();
         if is_tcp && !tcp::may_start(packet.parsed.tcp_flags, self.snapshot.settings.sloppy_tcp) {
             return Err(DropReason::NotSyn);

@@ -5,9 +5,9 @@ use super::frame::Frame;
 use super::outlet::Outlet;
 use super::snapshot::Interface;
 use crate::model::DropReason;
+use crate::wire::Header;
 use crate::wire::arp::{ArpPacket, FRAME_LEN};
 use crate::wire::ethernet::{EthernetHeader, MacAddr, ethertype};
-use crate::wire::Header;
 use std::net::Ipv4Addr;
 
 impl<F: Frame> Director<F> {

@@ -135,7 +135,11 @@ impl Destinations {
     /// A connection ends.
     pub fn unbind(&mut self, id: DestId, inactive: bool) {
         let counters = self.counters(id);
-        if inactive { counters.inactive.decrement() } else { counters.active.decrement() }
+        if inactive {
+            counters.inactive.decrement()
+        } else {
+            counters.active.decrement()
+        }
         counters.references.decrement();
         self.judge_load(id);
     }

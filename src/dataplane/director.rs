@@ -61,6 +61,8 @@ pub struct Director<F: Frame> {
     /// Of several workers only one announces addresses.
     pub(super) announces: bool,
     pub(super) now: Time,
+    /// When the schedulers last did their housekeeping.
+    ticked: Time,
 }
 
 impl<F: Frame> Director<F> {
@@ -79,6 +81,7 @@ impl<F: Frame> Director<F> {
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),
             now,
+            ticked: now,
         })
     }
 
@@ -96,13 +99,7 @@ impl<F: Frame> Director<F> {
     }
 
     /// What happens to a burst of frames received on `port`. `frames` is empty afterwards.
-    pub fn process(
-        &mut self,
-        port: PortId,
-        frames: &mut ArrayVec<F, BURST>,
-        now: Time,
-        out: &mut impl Outlet<F>,
-    ) {
+    pub fn process(&mut self, port: PortId, frames: &mut ArrayVec<F, BURST>, now: Time, out: &mut impl Outlet<F>) {
         self.now = now;
         self.counters.received.add(frames.len() as u64);
         self.counters.bursts.add(1);
@@ -123,7 +120,7 @@ impl<F: Frame> Director<F> {
         for (frame, packet) in frames.drain(..).zip(packets) {
             let verdict = packet.and_then(|packet| self.finish(frame, &packet, out));
             if let Err(reason) = verdict {
-                self.counters.drop(reason);
+                self.counters.dropped(reason);
             }
         }
     }
@@ -133,6 +130,10 @@ impl<F: Frame> Director<F> {
         self.now = now;
         self.expire(2 * processed + EXPIRE_PER_POLL);
         self.network.maintain(now, &self.counters, out);
+        if now.since(self.ticked) >= 1_000_000 {
+            self.ticked = now;
+            self.services.tick(now);
+        }
         if !self.network.announcements.is_empty() {
             self.announce(out);
         }

@@ -44,7 +44,13 @@ impl<F: Frame> Director<F> {
         }
     }
 
-    fn make_icmp_error(&mut self, frame: &F, packet: &Packet, error: IcmpError, out: &mut impl Outlet<F>) -> Option<()> {
+    fn make_icmp_error(
+        &mut self,
+        frame: &F,
+        packet: &Packet,
+        error: IcmpError,
+        out: &mut impl Outlet<F>,
+    ) -> Option<()> {
         let mut quote = [0; QUOTE_LEN_MAX + ipv4::HEADER_LEN_MAX];
         let len = usize::from(packet.parsed.ip_len).min(quote.len());
         if !frame.copy_out(packet.parsed.l3.into(), &mut quote[..len]) || !may_be_answered(&quote[..len]) {

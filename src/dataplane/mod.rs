@@ -17,6 +17,7 @@ pub mod services;
 pub mod snapshot;
 pub mod tcp;
 pub mod transit;
+pub mod vec_frame;
 pub mod worker;
 
 #[cfg(test)]

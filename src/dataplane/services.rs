@@ -2,7 +2,7 @@
 
 use super::destinations::Destinations;
 use super::snapshot::Service;
-use crate::model::{DestId, ServiceId};
+use crate::model::{DestId, ServiceId, Time};
 use crate::sched::Flow;
 use crate::sched::registry::State;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub struct ServiceState {
 #[derive(Default)]
 pub struct Services {
     states: Vec<Option<ServiceState>>,
+    /// The service whose scheduler is looked after next.
+    cursor: usize,
 }
 
 impl Services {
@@ -33,13 +35,29 @@ impl Services {
         let slot = &mut self.states[id.index()];
         match (service, &mut *slot) {
             (None, _) => *slot = None,
-            (Some(new), Some(state)) if state.service.key == new.key && state.service.scheduler == new.scheduler => {
-                state.scheduler.update(&state.service.pool, &new.pool, &new.plan);
+            (Some(new), Some(state)) if state.service.key == new.key => {
+                // other options alone are another plan; a pool is replaced once a destination was added, edited or deleted
+                if !Arc::ptr_eq(&state.service.pool, &new.pool) || state.scheduler.kind() != new.scheduler {
+                    state.scheduler.update(&state.service.pool, &new.pool, &new.plan);
+                }
                 state.service = new.clone();
             }
             (Some(new), _) => {
-                let scheduler = State::new(new.scheduler, &new.pool, &new.plan);
+                let scheduler = State::new(&new.pool, &new.plan);
                 *slot = Some(ServiceState { service: new.clone(), scheduler });
+            }
+        }
+    }
+
+    /// Lets the next few schedulers do their housekeeping, one call a second each.
+    pub fn tick(&mut self, now: Time) {
+        for _ in 0..self.states.len() / 1000 + 1 {
+            self.cursor += 1;
+            if self.cursor >= self.states.len() {
+                self.cursor = 0;
+            }
+            if let Some(Some(state)) = self.states.get_mut(self.cursor) {
+                state.scheduler.tick(&state.service.plan, now);
             }
         }
     }

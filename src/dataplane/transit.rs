@@ -12,7 +12,12 @@ use crate::wire::ipv4::Ipv4Header;
 
 impl<F: Frame> Director<F> {
     /// A packet that is not addressed to the director and belongs to no connection.
-    pub(super) fn transit(&mut self, mut frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+    pub(super) fn transit(
+        &mut self,
+        mut frame: F,
+        packet: &Packet,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
         if !self.snapshot.settings.forward {
             return Err(DropReason::ForwardOff);
         }

@@ -98,7 +98,7 @@ impl Default for WorkerCounters {
 
 impl WorkerCounters {
     #[inline(always)]
-    pub fn drop(&self, reason: DropReason) {
+    pub fn dropped(&self, reason: DropReason) {
         self.drops[reason as usize].add(1);
     }
 }

@@ -78,8 +78,8 @@ pub struct Conn<A> {
     pub protocol: u8,
     pub state: u8,
     pub flags: u16,
-    /// Reserved for the hand-over of connections between workers.
-    spare: u16,
+    /// Unused: keeps the timer aligned.
+    pub spare: u16,
     pub timer: Timer,
     pub dest: DestId,
     /// The template or control connection this one depends on.

@@ -36,8 +36,7 @@ impl<F: Frame> Director<F> {
         kind: Inbound,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        let conn = self.connections.get_mut(id);
-        let dest_id = conn.dest;
+        let dest_id = self.connections.get(id).dest;
         let Some(dest) = self.destinations.get(dest_id) else { return Err(DropReason::Internal) };
         let (method, available, weight) = (dest.forward, dest.available, dest.weight);
         if kind == Inbound::Established {
@@ -48,6 +47,7 @@ impl<F: Frame> Director<F> {
                 return self.start_anew(frame, packet, id, out);
             }
         }
+        let conn = self.connections.get_mut(id);
         conn.in_packets = conn.in_packets.wrapping_add(1);
         let counters = self.destinations.counters(dest_id);
         counters.in_packets.add(1);
@@ -176,13 +176,7 @@ impl<F: Frame> Director<F> {
 
     /// Only the MAC addresses change (and the TTL).
     #[inline(always)]
-    fn send_dr(
-        &mut self,
-        mut frame: F,
-        packet: &Packet,
-        way: Way,
-        out: &mut impl Outlet<F>,
-    ) -> Result<(), DropReason> {
+    fn send_dr(&mut self, mut frame: F, packet: &Packet, way: Way, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
         self.check_ttl(&frame, packet, out)?;
         self.check_mtu(&frame, packet, way.mtu, out)?;
         let l3 = usize::from(packet.parsed.l3);

@@ -1,8 +1,8 @@
 //! NAT: the destination's address and port instead of the virtual ones, and back. Checksums are updated incrementally
 //! (RFC 1624), so a wrong one stays wrong; a UDP packet without checksum gets a full one (ip_vs_proto_udp.c).
 
-use super::super::director::{Director, Packet};
 use super::super::destinations::Way;
+use super::super::director::{Director, Packet};
 use super::super::frame::Frame;
 use super::super::outlet::Outlet;
 use super::super::tcp::Side;
@@ -61,13 +61,7 @@ impl<F: Frame> Director<F> {
 
 /// Replaces one end's address and port, and decrements the TTL.
 #[inline(always)]
-fn rewrite<F: Frame>(
-    frame: &mut F,
-    packet: &Packet,
-    end: End,
-    address: Ip4,
-    port: [u8; 2],
-) -> Result<(), DropReason> {
+fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, end: End, address: Ip4, port: [u8; 2]) -> Result<(), DropReason> {
     let (l3, l4) = (usize::from(packet.parsed.l3), usize::from(packet.parsed.l4));
     let head = frame.head_mut();
     let ip = Ipv4Header::at_mut(head, l3).ok_or(DropReason::Internal)?;

@@ -63,7 +63,7 @@ pub(super) fn service_fields(service: &ServiceConfig, config: &Config) -> Fields
 }
 
 pub(super) fn options_text(options: Options) -> String {
-    let Options { fallback, port, flag_3 } = options;
+    let Options { fallback, port, flag_3, .. } = options;
     let set: Vec<_> =
         [(fallback, "flag-1"), (port, "flag-2"), (flag_3, "flag-3")].iter().filter(|f| f.0).map(|f| f.1).collect();
     if set.is_empty() { "none".to_owned() } else { set.join(",") }

@@ -90,6 +90,11 @@ impl<F: Frame> Director<F> {
         (self.counters.clone(), self.destinations.shared())
     }
 
+    /// The time of the last burst.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
     pub fn connections(&self) -> &Connections<Ip4> {
         &self.connections
     }

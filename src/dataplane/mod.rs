@@ -10,6 +10,7 @@ pub mod forward;
 pub mod frame;
 pub mod icmp;
 pub mod local;
+pub mod mailbox;
 pub mod network;
 pub mod outlet;
 pub mod pick_up;

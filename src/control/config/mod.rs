@@ -18,6 +18,7 @@ pub mod values;
 pub use diff::{Change, changes, restart_needed};
 pub use error::{ConfigError, Problem};
 
+pub use crate::dataplane::worker::Idle;
 use crate::model::settings::Settings;
 use crate::model::timeouts::Timeouts;
 use crate::model::{Forward, Persistence, ServiceKey};
@@ -84,15 +85,6 @@ pub struct WorkersConfig {
     /// One worker an entry; `None`: every core but the control thread's.
     pub cores: Option<Vec<usize>>,
     pub idle: Idle,
-}
-
-/// What a worker does when its ports have nothing for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Idle {
-    #[default]
-    Spin,
-    Yield,
-    Sleep,
 }
 
 /// `[connections]`; changes need a restart.

@@ -17,7 +17,7 @@ impl Run {
     }
 }
 
-/// The seam to the director: everything before it is words, everything behind it is `control::run`.
+/// The seam to the director: everything before it is words, everything behind it is `control::run::run`.
 fn start(_config: &Path, _socket: &Path) -> Result<(), Failure> {
-    Err(Failure::Refused("this pollux was built without DPDK and cannot run; build it with `--features dpdk`".into()))
+    Err(Failure::Refused("this pollux was built without its packet path and cannot run".to_owned()))
 }

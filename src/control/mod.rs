@@ -1,6 +1,9 @@
 //! One thread: configuration, snapshots, API, statistics. Nothing of it is on the packet path.
+mod admit;
 pub mod api;
 pub mod commands;
 pub mod config;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod source;
 pub mod state;

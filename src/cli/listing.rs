@@ -89,9 +89,9 @@ pub fn connection(out: &mut dyn Write, view: &ConnectionView) -> io::Result<()> 
     writeln!(out, "{protocol:<3} {expire:<6} {state:<11} {client:<18} {virtual_address:<18} {destination}")
 }
 
+/// Minutes and seconds, however many minutes: persistence of three hours begins at `180:00`.
 fn expire(seconds: u32) -> String {
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours == 0 { format!("{minutes:02}:{seconds:02}") } else { format!("{hours:02}:{minutes:02}:{seconds:02}") }
+    format!("{:02}:{:02}", seconds / 60, seconds % 60)
 }
 
 /// Marks last, then by family, protocol, address and port; destinations by address and port.

@@ -72,7 +72,8 @@ enum Failure {
 
 /// Runs the command line; exit code 0 done, 1 refused or failed, 2 wrong usage.
 pub fn main() -> ExitCode {
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    // not locked: `run` keeps it as long as the process lives, and its threads may want to say something
+    let mut out = io::BufWriter::new(io::stdout());
     ExitCode::from(main_with(std::env::args_os(), &mut out, &mut io::stderr()))
 }
 

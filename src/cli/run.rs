@@ -29,5 +29,5 @@ fn start(config: &Path, socket: &Path) -> Result<(), Failure> {
 
 #[cfg(not(feature = "dpdk"))]
 fn start(_config: &Path, _socket: &Path) -> Result<(), Failure> {
-    Err(Failure::Refused("this pollux was built without DPDK and cannot run; build it with `--features dpdk`".into()))
+    Err(Failure::Refused("this pollux was built without its packet path and cannot run".to_owned()))
 }

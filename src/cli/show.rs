@@ -50,7 +50,7 @@ impl Show {
             What::Services | What::Destinations => self.services(&mut client, out),
             What::Connections if self.json => connections_json(&mut client, out),
             What::Connections => connections(&mut client, out),
-            _ => self.rows(client.next()?, out),
+            _ => self.rows(client.receive()?, out),
         }
     }
 
@@ -69,7 +69,7 @@ impl Show {
     fn services(&self, client: &mut Client, out: &mut dyn Write) -> Result<(), Failure> {
         let mut services = Vec::new();
         let table_size = loop {
-            let Response::Services { table_size, rows, more } = client.next()? else { return Err(Failure::Answer) };
+            let Response::Services { table_size, rows, more } = client.receive()? else { return Err(Failure::Answer) };
             services.extend(rows);
             if !more {
                 break table_size;
@@ -119,7 +119,7 @@ fn json<T: Serialize>(out: &mut dyn Write, rows: &[T]) -> io::Result<()> {
 fn connections(client: &mut Client, out: &mut dyn Write) -> Result<(), Failure> {
     listing::connections_heading(out)?;
     loop {
-        let Response::Connections { rows, more } = client.next()? else { return Err(Failure::Answer) };
+        let Response::Connections { rows, more } = client.receive()? else { return Err(Failure::Answer) };
         rows.iter().try_for_each(|row| listing::connection(out, row))?;
         if !more {
             return Ok(());
@@ -130,7 +130,7 @@ fn connections(client: &mut Client, out: &mut dyn Write) -> Result<(), Failure> 
 fn connections_json(client: &mut Client, out: &mut dyn Write) -> Result<(), Failure> {
     let mut array = Array::begin(out)?;
     loop {
-        let Response::Connections { rows, more } = client.next()? else { return Err(Failure::Answer) };
+        let Response::Connections { rows, more } = client.receive()? else { return Err(Failure::Answer) };
         rows.iter().try_for_each(|row| array.push(row))?;
         if !more {
             return Ok(array.end()?);

@@ -1,9 +1,10 @@
 //! Requests of the API carried out on the state; what `show` answers.
 
+use super::admit;
 use super::api::server::{Handler, Next};
 use super::api::views::{DestinationView, DropView, RouteView, ServiceView};
 use super::api::{DestinationRef, DestinationSpec, ForwardWord, PAGE_ROWS, Request, Response, ServiceSpec, Topic};
-use super::config::{DestinationConfig, ServiceConfig};
+use super::config::{DestinationConfig, ServiceConfig, values};
 use super::source::{ConnectionCursor, Runtime};
 use super::state::{DestinationEdit, Error, ServiceEdit, State, check};
 use crate::dataplane::snapshot::{Service, Snapshot};
@@ -61,10 +62,10 @@ impl<R: Runtime> Commands<R> {
         let now = self.runtime.now();
         let mut changes = Vec::new();
         self.change(|state| {
-            changes = state.apply_config(config, now)?.changes;
+            changes = state.apply_config(config, now)?;
             Ok(())
         })?;
-        Ok(changes)
+        Ok(changes.iter().map(ToString::to_string).collect())
     }
 
     /// Empties the trash as far as possible; to be called every second or so.
@@ -91,12 +92,14 @@ impl<R: Runtime> Commands<R> {
         let service = ServiceConfig {
             key,
             scheduler: edit.scheduler.unwrap_or(wlc),
-            options: edit.options.unwrap_or_default(),
+            options: edit.options.unwrap_or_else(|| Options::default().with(&self.state.snapshot().settings)),
             persistence: edit.persistence.flatten(),
             one_packet: edit.one_packet.unwrap_or(false),
             port: edit.port.flatten(),
             destinations: Vec::new(),
         };
+        admit::service(&service)?;
+        admit::new_address(&self.state, &key)?;
         self.change(|state| state.add_service(&service))?;
         Ok(vec![format!("service {key} added")])
     }
@@ -105,6 +108,9 @@ impl<R: Runtime> Commands<R> {
         let key = spec.service.into();
         let old = self.state.service(&key).map_err(|e| e.to_string())?;
         let edit = self.service_edit(spec, old.scheduler, old.persistence)?;
+        let persistence = edit.persistence.unwrap_or(old.persistence);
+        let one_packet = edit.one_packet.unwrap_or(old.one_packet);
+        admit::service(&ServiceConfig { persistence, one_packet, ..old })?;
         self.change(|state| state.edit_service(&key, &edit))?;
         Ok(vec![format!("service {key} edited")])
     }
@@ -124,7 +130,8 @@ impl<R: Runtime> Commands<R> {
     ) -> Result<ServiceEdit, String> {
         let kind = |name: &String| SchedulerKind::from_name(name).ok_or(Error::SchedulerNotFound(name.clone()));
         let kind = spec.scheduler.as_ref().map(kind).transpose().map_err(|e| e.to_string())?;
-        let flags = |flags: &Vec<String>| options(kind.unwrap_or(scheduler), flags);
+        let settings = &self.state.snapshot().settings;
+        let flags = |flags: &Vec<String>| options(kind.unwrap_or(scheduler), flags).map(|o| o.with(settings));
         let port = |name: &String| if name.is_empty() { Ok(None) } else { self.state.port(name).map(Some) };
         Ok(ServiceEdit {
             scheduler: kind,
@@ -146,6 +153,7 @@ impl<R: Runtime> Commands<R> {
             threshold_upper: spec.threshold_upper.unwrap_or(0),
             threshold_lower: spec.threshold_lower.unwrap_or(0),
         };
+        admit::destination(&self.state, &key, &destination)?;
         self.change(|state| state.add_destination(&key, &destination))?;
         Ok(vec![format!("destination {at} of {key} added")])
     }
@@ -256,14 +264,9 @@ fn locate(which: &DestinationRef) -> (ServiceKey, SocketAddr) {
 
 /// `flags` by the names ipvsadm gives them.
 fn options(scheduler: SchedulerKind, flags: &[String]) -> Result<Options, String> {
-    let all = Options { fallback: true, port: true, flag_3: true, ..Options::default() };
-    let known = flag_names(scheduler.name(), all);
-    let unknown = flags.iter().find(|flag| !known.contains(flag));
-    if let Some(flag) = unknown {
-        return Err(format!("invalid scheduler flag {flag:?}; {} takes {}", scheduler.name(), known.join(", ")));
-    }
-    let has = |index: usize| flags.contains(&known[index]);
-    Ok(Options { fallback: has(0), port: has(1), flag_3: has(2), ..Options::default() })
+    let mut options = Options::default();
+    flags.iter().try_for_each(|flag| values::scheduler_flag(scheduler, flag, &mut options))?;
+    Ok(options)
 }
 
 /// The names ipvsadm gives a scheduler's flags.
@@ -316,3 +319,7 @@ fn routes(snapshot: &Snapshot) -> Vec<RouteView> {
     let configured = network.routes.iter().map(|r| view(r.prefix, r.via, name(r.interface), "static"));
     connected.chain(configured).collect()
 }
+
+#[cfg(test)]
+#[path = "commands_tests.rs"]
+mod tests;

@@ -1,7 +1,10 @@
 //! One thread: configuration, snapshots, API, statistics. Nothing of it is on the packet path.
+mod admit;
 pub mod api;
 pub mod commands;
 pub mod config;
+#[cfg(test)]
+pub(crate) mod fake;
 #[cfg(feature = "dpdk")]
 pub mod run;
 pub mod source;

@@ -18,7 +18,7 @@ pub trait Source {
     fn workers(&self) -> Vec<WorkerView>;
     fn neighbours(&self) -> Vec<NeighbourView>;
     /// Up to `rows` connections from `cursor` on. `Pending`: the worker was asked and has not answered yet; the same
-    /// call is made again a moment later.
+    /// call is made again a moment later, unless the client has gone. Calls for several clients interleave.
     fn connections(&mut self, cursor: ConnectionCursor, rows: usize) -> Poll<ConnectionPage>;
 }
 

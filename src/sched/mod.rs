@@ -68,6 +68,15 @@ pub struct Options {
     pub lblcr_expiration_s: u32,
 }
 
+impl Options {
+    /// The same options with what schedulers take from the settings.
+    #[must_use]
+    pub fn with(self, settings: &Settings) -> Self {
+        let Settings { lblc_expiration_s, lblcr_expiration_s, .. } = *settings;
+        Self { lblc_expiration_s, lblcr_expiration_s, ..self }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         let settings = Settings::default();

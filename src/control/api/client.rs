@@ -58,7 +58,7 @@ impl Client {
         }
     }
 
-    /// Sends a request; its answer is read with [`next`](Self::next).
+    /// Sends a request; its answer is read with [`receive`](Self::receive).
     pub fn send(&mut self, request: &Request) -> Result<(), ClientError> {
         let line = Line { version: VERSION, request: request.clone() };
         let mut text = serde_json::to_vec(&line).expect("requests become JSON");
@@ -68,7 +68,7 @@ impl Client {
     }
 
     /// The answer's next line. A refusal is an error.
-    pub fn next(&mut self) -> Result<Response, ClientError> {
+    pub fn receive(&mut self) -> Result<Response, ClientError> {
         let mut line = String::new();
         let read = self.stream.read_line(&mut line);
         let io = |source: io::Error| ClientError::Io { path: self.path.clone(), source };
@@ -85,6 +85,6 @@ impl Client {
     /// For requests that are answered with one line.
     pub fn ask(&mut self, request: &Request) -> Result<Response, ClientError> {
         self.send(request)?;
-        self.next()
+        self.receive()
     }
 }

@@ -146,7 +146,7 @@ fn one_connection_can_carry_several_requests_at_once() {
             client.send(&request).unwrap();
         }
         for i in 1..=3 {
-            assert_eq!(client.next().unwrap(), Response::Done { changes: vec![i.to_string()] });
+            assert_eq!(client.receive().unwrap(), Response::Done { changes: vec![i.to_string()] });
         }
         let refused = client.ask(&Request::Reload).unwrap_err();
         assert!(matches!(&refused, ClientError::Refused(message) if message == "refused"), "{refused}");
@@ -159,7 +159,7 @@ fn a_long_listing_arrives_whole_while_others_are_served() {
         let mut client = ApiClient::connect(path).unwrap();
         client.send(&Request::Show(Topic::Connections)).unwrap();
         for page in 0..50 {
-            let answer = client.next().unwrap();
+            let answer = client.receive().unwrap();
             assert_eq!(answer, Response::Connections { rows: vec![row(page); 100], more: page != 49 });
             if page == 10 {
                 assert!(is_alive(path), "one that reads slowly holds up nobody");
@@ -228,7 +228,7 @@ fn clients_without_patience_are_cut_off_and_hold_up_nobody() {
         // its last progress was a moment later than theirs
         thread::sleep(Duration::from_millis(500));
         // all that its socket's buffer took arrives, and then the end
-        let end = (0..50).find_map(|_| deaf.next().err());
+        let end = (0..50).find_map(|_| deaf.receive().err());
         assert!(matches!(end, Some(ClientError::Io { .. } | ClientError::Answer { .. })), "{end:?}");
     });
 }
@@ -241,7 +241,7 @@ fn the_seventeenth_client_waits_for_a_place() {
         let mut next = ApiClient::connect(path).unwrap();
         next.send(&Request::Show(Topic::Routes)).unwrap();
         silent.pop();
-        assert_eq!(next.next().unwrap(), Response::Routes { rows: vec![] });
+        assert_eq!(next.receive().unwrap(), Response::Routes { rows: vec![] });
     });
 }
 

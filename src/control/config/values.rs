@@ -200,7 +200,7 @@ mod tests {
         let mut options = Options::default();
         assert_eq!(scheduler_flag(SchedulerKind::Sh, "sh-port", &mut options), Ok(()));
         assert_eq!(scheduler_flag(SchedulerKind::Rr, "flag-3", &mut options), Ok(()));
-        assert_eq!(options, Options { fallback: false, port: true, flag_3: true });
+        assert_eq!(options, Options { port: true, flag_3: true, ..Options::default() });
         assert_eq!(
             scheduler_flag(SchedulerKind::Rr, "sh-port", &mut options).unwrap_err(),
             "\"sh-port\" is a flag of scheduler sh, and this service's is rr"

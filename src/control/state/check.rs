@@ -1,9 +1,10 @@
-//! What IPVS refuses, and what would silently not do what it says. Both the file's validation and commands at run time
-//! come through here: the second line of the same defence.
+//! What IPVS refuses, and what would silently not do what it says: the file's own rules, and what the file's syntax
+//! cannot say but a command can.
 
 use super::error::Refusal;
+use crate::control::config::rules::{self, OwnAddresses};
 use crate::control::config::{DestinationConfig, ServiceConfig};
-use crate::model::{Family, Forward, Persistence, Protocol, ServiceKey};
+use crate::model::{Family, Forward, Persistence, ServiceKey};
 use std::net::IpAddr;
 
 /// ipvsadm's MAX_TIMEOUT for persistence: 31 days.
@@ -18,12 +19,12 @@ pub fn service(service: &ServiceConfig) -> Result<(), Refusal> {
         ServiceKey::Virtual { protocol, address, port } => {
             refuse(!protocol.has_ports(), Refusal::Protocol)?;
             refuse(port == 0 && service.persistence.is_none(), Refusal::ZeroPort)?;
-            refuse(service.one_packet && protocol != Protocol::Udp, Refusal::OnePacket)?;
             refuse(!is_unicast(address), Refusal::NotUnicast)?;
         }
         ServiceKey::Mark { mark, .. } => refuse(mark == 0, Refusal::ZeroMark)?,
     }
-    service.persistence.map_or(Ok(()), |p| persistence(p, service.key.family()))
+    service.persistence.map_or(Ok(()), |p| persistence(p, service.key.family()))?;
+    first(rules::check_service(service))
 }
 
 fn persistence(persistence: Persistence, family: Family) -> Result<(), Refusal> {
@@ -32,15 +33,19 @@ fn persistence(persistence: Persistence, family: Family) -> Result<(), Refusal> 
     refuse(!(1..=bits).contains(&persistence.prefix_len), Refusal::PersistencePrefix)
 }
 
-pub fn destination(service: &ServiceKey, destination: &DestinationConfig) -> Result<(), Refusal> {
-    let DestinationConfig { address, port, forward, weight, threshold_upper, threshold_lower } = *destination;
+/// `destination` of the service `key`, by itself: whose address it is, is not looked at.
+pub fn destination(key: &ServiceKey, destination: &DestinationConfig) -> Result<(), Refusal> {
+    let DestinationConfig { address, forward, weight, threshold_upper, threshold_lower, .. } = *destination;
     refuse(!is_unicast(address), Refusal::NotUnicast)?;
     let is_tunnel = matches!(forward, Forward::Tun(_));
-    refuse(Family::of(address) != service.family() && !is_tunnel, Refusal::Family)?;
-    refuse((is_tunnel || forward == Forward::Dr) && port != service_port(service), Refusal::PortMapping)?;
+    refuse(Family::of(address) != key.family() && !is_tunnel, Refusal::Family)?;
     refuse(weight > WEIGHT_MAX, Refusal::Weight)?;
     refuse(threshold_upper.max(threshold_lower) > THRESHOLD_MAX, Refusal::Threshold)?;
-    refuse(threshold_lower > threshold_upper, Refusal::ThresholdOrder)
+    first(rules::check_destination(key, destination, &OwnAddresses::default()))
+}
+
+fn first(refused: Vec<rules::Refusal>) -> Result<(), Refusal> {
+    refused.into_iter().next().map_or(Ok(()), |refusal| Err(Refusal::Rule(refusal)))
 }
 
 /// The port that stays when nothing maps it: a destination's port unless another one is given.

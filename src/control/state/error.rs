@@ -1,5 +1,6 @@
 //! Why a command or a reload was refused. The first words are the kernel's and ipvsadm's own.
 
+use crate::control::config::{rules, values};
 use crate::model::ServiceKey;
 use crate::sched::PlanError;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ pub enum Error {
     DestinationExists(ServiceKey, SocketAddr),
     #[error("No such destination: {1} of {0}")]
     NoSuchDestination(ServiceKey, SocketAddr),
-    #[error("Scheduler not found: {0}")]
+    #[error("Scheduler not found: {0}; there are: {names}", names = scheduler_names())]
     SchedulerNotFound(String),
     #[error("no [[port]] is named \"{0}\"; there are: {1}")]
     NoSuchPort(String, String),
@@ -24,12 +25,13 @@ pub enum Error {
     Refused(String, Refusal),
     #[error("services on {0} name different ports; one address is answered for on one port only")]
     PortConflict(std::net::IpAddr),
-    #[error("restart needed, nothing was changed: {}", .0.join("; "))]
+    /// Each says so itself.
+    #[error("{}; nothing was changed", .0.join("; "))]
     RestartNeeded(Vec<String>),
 }
 
 /// What a service or a destination must not be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("a service's protocol is tcp, udp or sctp")]
     Protocol,
@@ -37,8 +39,6 @@ pub enum Refusal {
     ZeroPort,
     #[error("a mark is 1 or greater")]
     ZeroMark,
-    #[error("one-packet scheduling is only for UDP virtual services")]
-    OnePacket,
     #[error("a persistence timeout is between 1 and 2678400 seconds (31 days)")]
     PersistenceTimeout,
     #[error("the client network's prefix is between 1 and the address's length")]
@@ -47,15 +47,15 @@ pub enum Refusal {
     NotUnicast,
     #[error("different address family is allowed only for tunneling servers (forward = tun)")]
     Family,
-    #[error(
-        "with dr and tun the packet arrives unchanged, so the destination's port must be the service's; \
-         use nat to map ports"
-    )]
-    PortMapping,
     #[error("a weight is at most 2147483647")]
     Weight,
     #[error("thresholds are at most 65535")]
     Threshold,
-    #[error("the lower threshold is greater than the upper one")]
-    ThresholdOrder,
+    /// One the file has as well, in its words.
+    #[error(transparent)]
+    Rule(rules::Refusal),
+}
+
+fn scheduler_names() -> String {
+    values::scheduler_names().collect::<Vec<_>>().join(", ")
 }

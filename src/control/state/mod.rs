@@ -17,11 +17,10 @@ mod trash;
 
 pub use destination::DestinationEdit;
 pub use error::{Error, Refusal};
-pub use reload::Report;
 pub use service::ServiceEdit;
 pub use trash::TRASH_PERIOD_S;
 
-use crate::control::config::{Config, DestinationConfig, ServiceConfig};
+use crate::control::config::{Config, DestinationConfig, PortConfig, ServiceConfig};
 use crate::dataplane::snapshot::{Changes, Service, Snapshot};
 use crate::model::{DestId, PortId, Protocol, ServiceId, ServiceKey, Time};
 use hashbrown::HashMap;
@@ -89,6 +88,11 @@ impl State {
     pub fn config(&self) -> Config {
         let services = self.snapshot.services.iter().map(|(_, service)| self.service_config(service)).collect();
         Config { services, ..(*self.config).clone() }
+    }
+
+    /// The `[[port]]` tables.
+    pub fn ports(&self) -> &[PortConfig] {
+        &self.config.ports
     }
 
     /// The index of the `[[port]]` with this name.

@@ -28,8 +28,11 @@ pub(super) fn validate(file: &File, problems: &mut Problems<'_>) -> Config {
     let own_problems_only = problems.is_empty();
     let routes = routes::routes(file, &ports, &names, own_problems_only, problems);
     let neighbours = routes::neighbours(file, &ports, &names, problems);
-    let services = services::services(file, &ports, &names, problems);
+    let mut services = services::services(file, &ports, &names, problems);
     let settings = settings(&file.ipvs, file.ip.forward.unwrap_or_else(|| any_nat(&services)));
+    for service in &mut services {
+        service.options = service.options.with(&settings);
+    }
     Config {
         dpdk: dpdk(file, problems),
         workers: workers(&file.workers, problems),

@@ -220,8 +220,11 @@ fn check_consistency(snapshot: &Snapshot) {
     assert_eq!(available, pooled.len(), "what is in no pool is in the trash");
 }
 
-/// Content without ids and history: what a fresh start with the same configuration has as well.
-fn content(state: &State) -> (BTreeMap<ServiceKey, (SchedulerName, Vec<DestinationConfig>)>, Vec<VirtualAddress>) {
+/// Services without ids and history.
+type Content = BTreeMap<ServiceKey, (SchedulerName, Vec<DestinationConfig>)>;
+
+/// What a fresh start with the same configuration has as well.
+fn content(state: &State) -> (Content, Vec<VirtualAddress>) {
     let model = Model::of(state).services.into_iter();
     let services = model.map(|(key, (name, list))| (key, (name, list.into_iter().map(|l| l.0).collect())));
     (services.collect(), state.snapshot.network.virtual_addresses.clone())

@@ -1,0 +1,59 @@
+//! Commands get what the file would get: what the director cannot do yet is refused in the same words, and so is what
+//! depends on everything else that is configured.
+
+use super::config::rules::{OwnAddresses, check_destination};
+use super::config::{DestinationConfig, ServiceConfig, values};
+use super::state::State;
+use crate::model::ServiceKey;
+use std::net::{IpAddr, SocketAddr};
+
+/// A service by itself.
+pub fn service(service: &ServiceConfig) -> Result<(), String> {
+    match service.key {
+        ServiceKey::Virtual { protocol, address, port } => {
+            values::protocol(&protocol.name().to_lowercase())?;
+            values::service_address(&SocketAddr::new(address, port).to_string())?;
+        }
+        ServiceKey::Mark { .. } => {
+            return Err("services on firewall marks are not supported yet; use tcp or udp".to_owned());
+        }
+    }
+    if service.persistence.is_some() {
+        return Err("persistence is not supported yet".to_owned());
+    }
+    if service.one_packet {
+        return Err("one-packet scheduling is not supported yet".to_owned());
+    }
+    Ok(())
+}
+
+/// An address that becomes a virtual one must not be a destination's: that one would be on the director itself.
+pub fn new_address(state: &State, key: &ServiceKey) -> Result<(), String> {
+    let Some(address) = address(key) else { return Ok(()) };
+    let mut destinations = state.snapshot().destinations.iter().map(|(_, destination)| destination);
+    match destinations.find(|destination| destination.available && destination.address == address) {
+        Some(_) => {
+            Err(format!("{address} is a destination: real servers on the director itself are not supported yet"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A destination among everything else.
+pub fn destination(state: &State, key: &ServiceKey, destination: &DestinationConfig) -> Result<(), String> {
+    values::destination_address(&destination.socket().to_string())?;
+    let services = state.snapshot().directory.services.keys();
+    let services = services.filter(|service| address(service) == Some(destination.address));
+    let own = OwnAddresses::new(state.ports(), services);
+    match check_destination(key, destination, &own).into_iter().next() {
+        Some(refusal) => Err(format!("{} of {key}: {refusal}", destination.socket())),
+        None => Ok(()),
+    }
+}
+
+fn address(key: &ServiceKey) -> Option<IpAddr> {
+    match key {
+        ServiceKey::Virtual { address, .. } => Some(*address),
+        ServiceKey::Mark { .. } => None,
+    }
+}

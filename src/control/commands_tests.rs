@@ -1,0 +1,162 @@
+//! Requests carried out on a fake director.
+
+use super::*;
+use crate::control::api::{DestinationRef, ServiceRef};
+use crate::control::fake::{self, Fake};
+use crate::model::Time;
+
+fn answer(commands: &mut Commands<Fake>, request: Request) -> Response {
+    match commands.handle(request) {
+        Next::Last(response) => response,
+        other => panic!("a short answer was expected, not {other:?}"),
+    }
+}
+
+fn refusal(commands: &mut Commands<Fake>, request: Request) -> String {
+    match answer(commands, request) {
+        Response::Error { message } => message,
+        other => panic!("a refusal was expected, not {other:?}"),
+    }
+}
+
+fn web() -> ServiceRef {
+    ServiceRef::Tcp("192.0.2.10:80".parse().unwrap())
+}
+
+fn spec(service: ServiceRef) -> ServiceSpec {
+    ServiceSpec {
+        service,
+        scheduler: None,
+        scheduler_flags: None,
+        persistence_timeout_s: None,
+        persistence_prefix_len: None,
+        one_packet: None,
+        port: None,
+    }
+}
+
+fn at(address: &str) -> DestinationSpec {
+    let destination = DestinationRef { service: web(), address: address.parse().unwrap(), port: None };
+    DestinationSpec { destination, forward: None, weight: None, threshold_upper: None, threshold_lower: None }
+}
+
+#[test]
+fn every_change_is_published_once_and_a_refusal_is_not() {
+    let mut commands = fake::commands();
+    let weight = DestinationSpec { weight: Some(0), ..at("10.1.0.2") };
+    answer(&mut commands, Request::DestinationEdit(weight));
+    refusal(&mut commands, Request::DestinationEdit(DestinationSpec { weight: Some(0), ..at("10.1.0.9") }));
+    assert_eq!(answer(&mut commands, Request::Reload), {
+        let line = "destination 10.1.0.2:80 of TCP 192.0.2.10:80: weight 0 -> 1".to_owned();
+        Response::Done { changes: vec![line] }
+    });
+    assert_eq!(answer(&mut commands, Request::Reload), Response::Done { changes: vec![] });
+    assert_eq!(commands.runtime.published, [2, 3]);
+}
+
+#[test]
+fn an_edit_leaves_what_it_does_not_name() {
+    let mut commands = fake::commands();
+    answer(&mut commands, Request::DestinationEdit(DestinationSpec { weight: Some(7), ..at("10.1.0.2") }));
+    let destination = commands.state.service(&web().into()).unwrap().destinations[1];
+    assert_eq!((destination.weight, destination.threshold_upper, destination.threshold_lower), (7, 40, 30));
+    assert_eq!(destination.forward, Forward::Dr);
+    let flags = Some(vec!["sh-port".to_owned()]);
+    let sh = ServiceSpec { scheduler: Some("sh".to_owned()), scheduler_flags: flags, ..spec(web()) };
+    answer(&mut commands, Request::ServiceEdit(sh));
+    answer(&mut commands, Request::ServiceEdit(ServiceSpec { port: Some("server".to_owned()), ..spec(web()) }));
+    let service = commands.state.service(&web().into()).unwrap();
+    assert_eq!((service.scheduler.name(), service.options.port, service.port), ("sh", true, Some(1)));
+}
+
+#[test]
+fn a_bad_reload_says_where_and_changes_nothing() {
+    let mut commands = fake::commands();
+    commands.runtime.file = fake::CONFIG.replace("weight = 3", "weight = -3");
+    let message = refusal(&mut commands, Request::Reload);
+    assert!(message.starts_with("pollux.toml:"), "{message}");
+    commands.runtime.file = fake::CONFIG.replace("net_null1", "net_null2");
+    let message = refusal(&mut commands, Request::Reload);
+    assert!(message.ends_with("restart needed; nothing was changed"), "{message}");
+    assert!(commands.runtime.published.is_empty());
+}
+
+#[test]
+fn commands_get_the_refusals_of_the_file() {
+    let mut commands = fake::commands();
+    let mut refuse = |request| refusal(&mut commands, request);
+    let address = |address: &str| ServiceRef::Tcp(address.parse().unwrap());
+    let rrr = ServiceSpec { scheduler: Some("rrr".to_owned()), ..spec(address("192.0.2.11:80")) };
+    assert!(refuse(Request::ServiceAdd(rrr)).starts_with("Scheduler not found: rrr; there are: rr, wrr"));
+    let port = ServiceSpec { port: Some("lan".to_owned()), ..spec(address("192.0.2.11:80")) };
+    let expected = "no [[port]] is named \"lan\"; there are: client, server";
+    assert_eq!(refuse(Request::ServiceAdd(port)), expected);
+    assert!(refuse(Request::ServiceAdd(spec(ServiceRef::Mark(7)))).contains("not supported yet"));
+    assert!(refuse(Request::ServiceAdd(spec(address("[2001:db8::1]:80")))).contains("not supported yet"));
+    let persistent = ServiceSpec { persistence_timeout_s: Some(300), ..spec(web()) };
+    assert!(refuse(Request::ServiceEdit(persistent)).contains("not supported yet"));
+    assert!(refuse(Request::ServiceAdd(spec(address("10.1.0.1:80")))).contains("is a destination"));
+    assert!(refuse(Request::DestinationAdd(at("192.0.2.10"))).contains("is a virtual address"));
+    assert!(refuse(Request::DestinationAdd(at("10.0.0.254"))).contains("is the address of port \"server\""));
+    assert!(refuse(Request::DestinationAdd(at("2001:db8::1"))).contains("IPv6 is not supported yet"));
+    let mapped = DestinationSpec { forward: Some(ForwardWord::Nat), ..at("10.1.0.2") };
+    let to_tun = DestinationRef { port: Some(8080), ..at("10.1.0.1").destination };
+    let to_tun = DestinationSpec { destination: to_tun, forward: Some(ForwardWord::Tun), ..mapped };
+    assert!(refuse(Request::DestinationEdit(to_tun)).contains("\"tun\" leaves the packet as it is"));
+    assert!(commands.runtime.published.is_empty());
+}
+
+#[test]
+fn a_mask_alone_changes_the_mask_of_the_persistence_there_is() {
+    let old = Some(Persistence { timeout_s: 60, prefix_len: 32 });
+    let edit = |timeout_s, prefix_len, old| {
+        let spec = ServiceSpec { persistence_timeout_s: timeout_s, persistence_prefix_len: prefix_len, ..spec(web()) };
+        persistence_edit(&spec, old)
+    };
+    let persistence = |timeout_s, prefix_len| Ok(Some(Some(Persistence { timeout_s, prefix_len })));
+    assert_eq!(edit(None, Some(24), old), persistence(60, 24));
+    assert_eq!(edit(Some(5), None, None), persistence(5, 32));
+    assert_eq!(edit(Some(5), None, Some(Persistence { timeout_s: 60, prefix_len: 24 })), persistence(5, 24));
+    assert_eq!(edit(Some(0), None, old), Ok(Some(None)));
+    assert_eq!(edit(None, None, old), Ok(None));
+    assert!(edit(None, Some(24), None).is_err());
+}
+
+#[test]
+fn the_trash_is_collected_and_published() {
+    let mut commands = fake::commands();
+    answer(&mut commands, Request::DestinationDelete(at("10.1.0.2").destination));
+    commands.runtime.now = Time::from_s(119);
+    commands.collect(&|_| 0);
+    assert_eq!(commands.runtime.published, [2]);
+    commands.runtime.now = Time::from_s(120);
+    commands.collect(&|_| 0);
+    assert_eq!(commands.runtime.published, [2, 3]);
+}
+
+#[test]
+fn many_services_come_in_pages_that_lose_none() {
+    let mut commands = fake::commands();
+    for i in 0..3000_u32 {
+        let address = SocketAddr::from(([198, 18, (i / 256) as u8, (i % 256) as u8], 80));
+        answer(&mut commands, Request::ServiceAdd(spec(ServiceRef::Tcp(address))));
+    }
+    let (mut pages, mut services) = (0, 0);
+    let mut next = commands.handle(Request::Show(Topic::Services));
+    loop {
+        pages += 1;
+        let (response, listing) = match next {
+            Next::Page(response, listing) => (response, Some(listing)),
+            Next::Last(response) => (response, None),
+            Next::Later(_) => panic!("services are known at once"),
+        };
+        let Response::Services { rows, more, .. } = response else { panic!("{response:?}") };
+        assert!(rows.len() <= PAGE_ROWS);
+        assert_eq!(more, listing.is_some());
+        services += rows.len();
+        let Some(listing) = listing else { break };
+        let Poll::Ready(following) = commands.next_page(&listing) else { panic!("services are known at once") };
+        next = following;
+    }
+    assert_eq!((services, pages), (3001, 4));
+}

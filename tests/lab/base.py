@@ -1,0 +1,77 @@
+"""What every lab test starts from: a lab of its class's own, taken down also when a test fails."""
+
+import json
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "scripts"))
+
+import lab as lab_module  # noqa: E402
+from lab import Lab, LabError, config  # noqa: E402, F401
+
+lab_module.exit_on_signals()
+LOAD = Path(__file__).resolve().parent / "load.py"
+
+
+class LabCase(unittest.TestCase):
+    """One lab a class; a subclass says in `set_up_lab` what stands in it."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.enterClassContext(Lab())
+        cls.set_up_lab()
+
+    @classmethod
+    def set_up_lab(cls):
+        raise NotImplementedError
+
+    def load(self, url, seconds, threads=8):
+        """Starts requests from the client, each on a new connection; `result()` of what it gives waits for the end."""
+        return Load(self.lab, url, seconds, threads)
+
+    def counter(self, node, protocol, name):
+        """A counter of the node's kernel, from /proc/net/snmp."""
+        with self.lab.inside(node):
+            lines = [line.split() for line in Path("/proc/thread-self/net/snmp").read_text().splitlines()]
+        names, values = (line for line in lines if line[0] == protocol + ":")
+        return int(values[names.index(name)])
+
+    def checksum_errors(self):
+        """Every bad checksum that a receiver's kernel has seen anywhere in the lab."""
+        found = {}
+        for node in ("client", *lab_module.SERVERS):
+            for protocol, name in (("Ip", "InHdrErrors"), ("Icmp", "InCsumErrors"), ("Tcp", "InCsumErrors"), ("Udp", "InCsumErrors")):
+                if count := self.counter(node, protocol, name):
+                    found[node, protocol] = count
+        return found
+
+
+class Load:
+    def __init__(self, lab, url, seconds, threads):
+        argv = lab.command("client", sys.executable, LOAD, url, seconds, threads)
+        self.child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+    def result(self):
+        out, _ = self.child.communicate()
+        return json.loads(out)
+
+
+class PolluxCase(LabCase):
+    """A lab with Pollux running from config/METHOD.toml, `changes` applied."""
+
+    method = "nat"
+    changes = ()
+
+    @classmethod
+    def set_up_lab(cls):
+        cls.lab.use(cls.method)
+        cls.lab.pollux(config(cls.method, *cls.changes))
+
+    def run(self, result=None):
+        """A failed test shows the end of what Pollux said."""
+        before = len(result.failures) + len(result.errors)
+        super().run(result)
+        if len(result.failures) + len(result.errors) > before and self.lab.director is not None:
+            print(f"--- pollux in {self.id()}:\n{self.lab.pollux_log()[-2000:]}", file=sys.stderr)

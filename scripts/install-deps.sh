@@ -13,8 +13,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 build=(gcc:gcc libc6-dev pkg-config:pkg-config libdpdk-dev dpdk libclang-dev ca-certificates)
-demo=(iproute2:ip ethtool:ethtool nginx-light:nginx curl:curl python3:python3 iputils-ping:ping tcpdump:tcpdump)
-test=(wrk:wrk valgrind:valgrind)
+demo=(iproute2:ip ethtool:ethtool nginx-light:nginx curl:curl python3:python3 iputils-ping:ping tcpdump:tcpdump wrk:wrk)
+test=(valgrind:valgrind)
 
 [ $# -gt 0 ] || set -- build demo test
 wanted=()

@@ -19,6 +19,7 @@ and takes the lab down when the owner ends in whatever way, kill -9 included.
     lab.py down PREFIX                  takes down a lab that was left up by demo.sh --keep
 """
 
+import atexit
 import contextlib
 import ctypes
 import hashlib
@@ -52,10 +53,7 @@ CABLES = [
     ("client", "eth0", "02:00:00:00:02:01", "director", "client", "02:00:00:00:02:fe"),
     ("switch", "director", "02:00:00:00:10:fe", "director", "server", "02:00:00:00:01:fe"),
     ("switch", "around", "02:00:00:00:10:fd", "client", "eth1", "02:00:00:00:01:fd"),
-    *(
-        ("switch", rs, f"02:00:00:00:10:0{i}", rs, "eth0", f"02:00:00:00:01:0{i}")
-        for i, rs in enumerate(SERVERS, 1)
-    ),
+    *(("switch", rs, f"02:00:00:00:10:0{i}", rs, "eth0", f"02:00:00:00:01:0{i}") for i, rs in enumerate(SERVERS, 1)),
 ]
 MACS = {(n, d): m for n, d, m, *_ in CABLES} | {(n, d): m for *_, n, d, m in CABLES}
 OFFLOADS = "tx off rx off sg off tso off gso off gro off".split()
@@ -100,6 +98,7 @@ class Lab:
         self.socket = self.dir / "pollux.sock"
         self.method = None
         self.director = None
+        self._kept = False
         self._decapsulators = []
         self._children = []
         self._checksum = None
@@ -108,6 +107,7 @@ class Lab:
             stdin=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C in the terminal must not reach it
         )
+        atexit.register(self.close)  # where no one unwinds: unittest leaves its classes as they are after Ctrl-C
 
     def __enter__(self):
         try:
@@ -123,6 +123,8 @@ class Lab:
 
     def close(self):
         """Takes everything down, by way of the guard; safe to call twice."""
+        if self._kept:
+            return
         with _undisturbed():
             self._guard.stdin.close()
             try:
@@ -135,6 +137,7 @@ class Lab:
 
     def keep(self):
         """Leaves the lab up after this process; `lab.py down PREFIX` ends it."""
+        self._kept = True
         self._guard.stdin.write(b"keep\n")
         self._guard.stdin.close()
         self._guard.wait(5)
@@ -225,7 +228,9 @@ class Lab:
                 self.ip(n, *([f"link set {d} master br0"] if n == "switch" else []), f"link set {d} up")
         # the client answers ARP on a leg only for that leg's address
         self.sysctl("client", net__ipv4__conf__all__arp_ignore=1, net__ipv4__conf__all__arp_announce=2)
-        self.ip("client", f"address add {CLIENT}/24 dev eth0", f"address add {AROUND}/24 dev eth1", "link set eth1 down")
+        self.ip(
+            "client", f"address add {CLIENT}/24 dev eth0", f"address add {AROUND}/24 dev eth1", "link set eth1 down"
+        )
         for rs, address in SERVERS.items():
             self.ip(rs, f"address add {address}/24 dev eth0")
 
@@ -426,9 +431,13 @@ def stop(child, seconds=10):
 
 
 def exit_on_signals():
-    """SIGTERM and SIGHUP unwind like Ctrl-C does, so that `with Lab()` cleans up."""
+    """SIGTERM and SIGHUP unwind like Ctrl-C does, so that `with Lab()` cleans up (unittest swallows SystemExit)."""
+
+    def unwind(*_):
+        raise KeyboardInterrupt
+
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda n, _: sys.exit(128 + n))
+        signal.signal(number, unwind)
 
 
 def take_down(prefix):
@@ -505,6 +514,14 @@ def _setns(file):
         raise OSError(ctypes.get_errno(), "setns")
 
 
+def output_of(argv, timeout=120):
+    """What a command prints, as bytes; it must end well."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(argv)}: exit {done.returncode}\n{done.stderr.decode(errors='replace')}")
+    return done.stdout
+
+
 def _ports(protocol):
     """The local ports (or IP protocols) that sockets of the thread's network hold."""
     lines = Path("/proc/thread-self/net", protocol).read_text().splitlines()[1:]
@@ -527,6 +544,7 @@ def _up(words):
         else:
             lab.pollux(config(method))
         print(f"The lab {lab.prefix} is up. Try:  ip netns exec {lab.ns('client')} curl http://{VIP}/\nCtrl-C ends it.")
+        sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):
             signal.pause()
 
@@ -548,3 +566,5 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except LabError as error:
         sys.exit(f"lab: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

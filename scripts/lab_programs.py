@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Small programs that the lab's real servers run.
 
-    udp-echo NAME PORT      answers every datagram with NAME:payload, from the address that was asked
-    decap DEVICE ADDRESS    IPIP (RFC 2003) to ADDRESS comes out of the tun device DEVICE, for kernels without ipip
+udp-echo NAME PORT      answers every datagram with NAME:payload, from the address that was asked
+decap DEVICE ADDRESS    IPIP (RFC 2003) to ADDRESS comes out of the tun device DEVICE, for kernels without ipip
 """
 
 import errno

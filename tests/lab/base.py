@@ -1,6 +1,7 @@
 """What every lab test starts from: a lab of its class's own, taken down also when a test fails."""
 
 import json
+import socket
 import subprocess
 import sys
 import unittest
@@ -9,7 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "scripts"))
 
 import lab as lab_module  # noqa: E402
-from lab import Lab, LabError, config  # noqa: E402, F401
+import packets  # noqa: E402
+from lab import Lab, config  # noqa: E402
 
 lab_module.exit_on_signals()
 LOAD = Path(__file__).resolve().parent / "load.py"
@@ -42,7 +44,12 @@ class LabCase(unittest.TestCase):
         """Every bad checksum that a receiver's kernel has seen anywhere in the lab."""
         found = {}
         for node in ("client", *lab_module.SERVERS):
-            for protocol, name in (("Ip", "InHdrErrors"), ("Icmp", "InCsumErrors"), ("Tcp", "InCsumErrors"), ("Udp", "InCsumErrors")):
+            for protocol, name in (
+                ("Ip", "InHdrErrors"),
+                ("Icmp", "InCsumErrors"),
+                ("Tcp", "InCsumErrors"),
+                ("Udp", "InCsumErrors"),
+            ):
                 if count := self.counter(node, protocol, name):
                     found[node, protocol] = count
         return found
@@ -68,6 +75,35 @@ class PolluxCase(LabCase):
     def set_up_lab(cls):
         cls.lab.use(cls.method)
         cls.lab.pollux(config(cls.method, *cls.changes))
+
+    def pollux_works(self):
+        self.assertEqual(sum(self.lab.who_answers(3).values()), 3)
+
+    def ping(self, address, *options, node="client"):
+        out = self.lab.run(node, "ping", "-c", "3", "-i", "0.2", "-W", "2", *options, address, check=False).stdout
+        self.assertIn(" 0% packet loss", out)
+
+    def udp_socket(self, ttl=64, dont_fragment=False):
+        """A datagram socket of the client's, towards the VIP."""
+        ip_mtu_discover, never, probe = 10, 0, 3  # linux/in.h; probe: DF set, whatever the kernel knows of the path
+        with self.lab.inside("client"):
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(sock.close)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+        sock.setsockopt(socket.IPPROTO_IP, ip_mtu_discover, probe if dont_fragment else never)
+        sock.settimeout(3)
+        sock.connect((lab_module.VIP, 5353))
+        return sock
+
+    def who_has(self, address, node="client", device="eth0", seconds=1.0):
+        """Asks by ARP and gives the MAC addresses of all who answer."""
+        asker = {"client": lab_module.CLIENT, "rs1": lab_module.SERVERS["rs1"]}[node]
+        mac = lab_module.MACS[node, device]
+        request = packets.arp(1, mac, asker, "00:00:00:00:00:00", address)
+        with packets.Wire(self.lab, node, device) as wire:
+            wire.send(packets.ethernet(packets.BROADCAST, mac, packets.ETH_ARP, request))
+            replies = [f.arp for f in wire.frames(seconds) if f.arp and f.arp.operation == 2]
+        return {reply.sender_mac for reply in replies if reply.sender == address}
 
     def run(self, result=None):
         """A failed test shows the end of what Pollux said."""

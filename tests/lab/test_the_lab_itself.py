@@ -11,7 +11,7 @@ from pathlib import Path
 import base
 import lab as lab_module
 import packets
-from lab import CLIENT, SERVERS, VIP, MACS
+from lab import CLIENT, MACS, SERVERS, VIP
 
 
 class KernelAsRouter(base.LabCase):
@@ -48,6 +48,12 @@ class KernelAsRouter(base.LabCase):
             )
             lab_module.wait_until(lambda: self.counter("rs2", "Udp", "InCsumErrors") == before + 1, "not counted")
 
+    def test_a_vlan_tag_put_into_a_frame_arrives_beside_it(self):
+        with packets.Wire(self.lab, "client") as near, packets.Wire(self.lab, "director", "client") as far:
+            near.send(packets.ethernet(MACS["director", "client"], MACS["client", "eth0"], 0x88B5, b"tagged", 100))
+            frame = far.wait_for(lambda f: f.kind == 0x88B5)
+        self.assertEqual((frame.vlan, frame.payload[:6]), (100, b"tagged"))
+
     def test_the_load_program_counts_answers_and_failures(self):
         good = self.load(f"http://{SERVERS['rs3']}/", seconds=1).result()
         self.assertEqual((good["failed"], good["answers"]), (0, {"rs3": good["done"]}))
@@ -73,9 +79,7 @@ class AroundTheDirector(base.LabCase):
     def test_a_dr_server_answers_from_the_vip_around_the_director(self):
         self.lab.use("dr")
         inner = packets.ipv4(CLIENT, VIP, packets.UDP, packets.udp(CLIENT, VIP, 40001, 5353, b"dr"))
-        answer = self.ask(
-            packets.ethernet(MACS["rs2", "eth0"], MACS["director", "server"], packets.ETH_IPV4, inner)
-        )
+        answer = self.ask(packets.ethernet(MACS["rs2", "eth0"], MACS["director", "server"], packets.ETH_IPV4, inner))
         self.assertEqual((answer.ip.source, answer.ip.destination, answer.ip.data), (VIP, CLIENT, b"rs2:dr"))
         self.assertTrue(answer.ip.checksum_ok())
 
@@ -83,9 +87,7 @@ class AroundTheDirector(base.LabCase):
         self.lab.use("tun")
         inner = packets.ipv4(CLIENT, VIP, packets.UDP, packets.udp(CLIENT, VIP, 40002, 5353, b"tun"))
         outer = packets.ipv4("10.1.0.254", SERVERS["rs3"], packets.IPIP, inner)
-        answer = self.ask(
-            packets.ethernet(MACS["rs3", "eth0"], MACS["director", "server"], packets.ETH_IPV4, outer)
-        )
+        answer = self.ask(packets.ethernet(MACS["rs3", "eth0"], MACS["director", "server"], packets.ETH_IPV4, outer))
         self.assertEqual((answer.ip.source, answer.ip.destination, answer.ip.data), (VIP, CLIENT, b"rs3:tun"))
 
     def test_no_server_answers_arp_for_the_vip(self):

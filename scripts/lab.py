@@ -162,7 +162,7 @@ class Lab:
             input=input,
         )
         if check and done.returncode != 0:
-            raise LabError(f"in {node}: {' '.join(map(str, argv))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+            raise LabError(f"in {node}: {_text(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
     def start(self, node, *argv, log):
@@ -518,7 +518,7 @@ def output_of(argv, timeout=120):
     """What a command prints, as bytes; it must end well."""
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
     if done.returncode != 0:
-        raise LabError(f"{' '.join(argv)}: exit {done.returncode}\n{done.stderr.decode(errors='replace')}")
+        raise LabError(f"{_text(argv)}: exit {done.returncode}\n{done.stderr.decode(errors='replace')}")
     return done.stdout
 
 
@@ -526,6 +526,11 @@ def _ports(protocol):
     """The local ports (or IP protocols) that sockets of the thread's network hold."""
     lines = Path("/proc/thread-self/net", protocol).read_text().splitlines()[1:]
     return {int(line.split()[1].split(":")[1], 16) for line in lines}
+
+
+def _text(argv):
+    """A command as text, with long words cut."""
+    return " ".join(word if len(word) < 80 else word[:60] + "..." for word in map(str, argv))
 
 
 def _sh(*argv):

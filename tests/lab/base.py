@@ -33,6 +33,12 @@ class LabCase(unittest.TestCase):
         """Starts requests from the client, each on a new connection; `result()` of what it gives waits for the end."""
         return Load(self.lab, url, seconds, threads)
 
+    def must_see(self, wire, wanted, seconds=3):
+        """The first frame on the wire that `wanted` likes; the test fails when none comes."""
+        frame = wire.wait_for(wanted, seconds)
+        self.assertIsNotNone(frame, "the awaited frame did not come")
+        return frame
+
     def counter(self, node, protocol, name):
         """A counter of the node's kernel, from /proc/net/snmp."""
         with self.lab.inside(node):
@@ -75,6 +81,16 @@ class PolluxCase(LabCase):
     def set_up_lab(cls):
         cls.lab.use(cls.method)
         cls.lab.pollux(config(cls.method, *cls.changes))
+
+    def setUp(self):
+        """A Pollux that another test has lost is started again; losing it never goes unseen."""
+        if self.lab.director is None or self.lab.director.poll() is not None:
+            self.set_up_lab()
+        self.addCleanup(self.still_runs)
+
+    def still_runs(self):
+        self.assertIsNotNone(self.lab.director, "pollux was left stopped")
+        self.assertIsNone(self.lab.director.poll(), "pollux has ended")
 
     def pollux_works(self):
         self.assertEqual(sum(self.lab.who_answers(3).values()), 3)

@@ -26,8 +26,7 @@ class Arp(base.PolluxCase):
     def test_a_new_vip_is_announced_and_answers_until_it_is_deleted(self):
         with packets.Wire(self.lab, "client") as near, packets.Wire(self.lab, "rs1") as far:
             self.lab.ctl("service", "add", "udp", f"{NEW_VIP}:53", "--scheduler", "rr")
-            gratuitous = near.wait_for(lambda f: f.arp.sender == f.arp.target == NEW_VIP)
-            self.assertIsNotNone(gratuitous, "no gratuitous ARP came")
+            gratuitous = self.must_see(near, lambda f: f.arp.sender == f.arp.target == NEW_VIP)
             self.assertEqual(gratuitous.arp.sender_mac, MACS["director", "client"])
             self.assertEqual(gratuitous.destination, packets.BROADCAST)
             self.assertIsNone(far.wait_for(lambda f: f.arp.sender == NEW_VIP, 0.5), "only on the port of its subnet")
@@ -40,4 +39,4 @@ class Arp(base.PolluxCase):
         self.lab.stop_pollux()
         with packets.Wire(self.lab, "client") as wire:
             self.set_up_lab()
-            self.assertIsNotNone(wire.wait_for(lambda f: f.arp.sender == f.arp.target == VIP))
+            self.must_see(wire, lambda f: f.arp.sender == f.arp.target == VIP)

@@ -16,6 +16,7 @@ class Commands(base.PolluxCase):
     method = "nat"
 
     def setUp(self):
+        super().setUp()
         self.lab.write_config(config("nat"))
         self.lab.ctl("reload")
 

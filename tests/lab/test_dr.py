@@ -2,7 +2,7 @@
 
 import base
 import packets
-from lab import AROUND, CLIENT, MACS, VIP, config
+from lab import CLIENT, MACS, VIP, config
 from methods import URL, Methods
 
 
@@ -17,13 +17,13 @@ class Dr(Methods, base.PolluxCase):
     def test_replies_go_around_the_director(self):
         with packets.Wire(self.lab, "client") as near, packets.Wire(self.lab, "client", "eth1") as around:
             self.assertEqual(self.lab.curl(URL + "client"), f"{CLIENT}\n")
-            self.assertIsNotNone(around.wait_for(lambda f: f.ip.source == VIP, 0.5), f"nothing came by {AROUND}")
+            self.must_see(around, lambda f: f.ip.source == VIP)
             self.assertIsNone(near.wait_for(lambda f: f.ip.source == VIP, 0.5))
 
     def test_the_frame_carries_the_servers_mac_address(self):
         with packets.Wire(self.lab, "switch", "director") as wire:
             answer = self.lab.udp_ask(VIP, b"who").split(b":")[0].decode()
-            frame = wire.wait_for(lambda f: f.ip.protocol == packets.UDP)
+            frame = self.must_see(wire, lambda f: f.ip.protocol == packets.UDP)
         self.assertEqual((frame.source, frame.destination), (MACS["director", "server"], MACS[answer, "eth0"]))
 
     def test_a_port_mapping_is_refused_by_check_with_the_reason(self):

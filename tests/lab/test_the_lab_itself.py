@@ -51,7 +51,7 @@ class KernelAsRouter(base.LabCase):
     def test_a_vlan_tag_put_into_a_frame_arrives_beside_it(self):
         with packets.Wire(self.lab, "client") as near, packets.Wire(self.lab, "director", "client") as far:
             near.send(packets.ethernet(MACS["director", "client"], MACS["client", "eth0"], 0x88B5, b"tagged", 100))
-            frame = far.wait_for(lambda f: f.kind == 0x88B5)
+            frame = self.must_see(far, lambda f: f.kind == 0x88B5)
         self.assertEqual((frame.vlan, frame.payload[:6]), (100, b"tagged"))
 
     def test_the_load_program_counts_answers_and_failures(self):
@@ -74,7 +74,7 @@ class AroundTheDirector(base.LabCase):
         """Sends a frame into the server side from the director's end and waits for the answer at the client."""
         with packets.Wire(self.lab, "director", "server") as wire, packets.Wire(self.lab, "client", "eth1") as leg:
             wire.send(frame)
-            return leg.wait_for(lambda f: f.ip.source == VIP)
+            return self.must_see(leg, lambda f: f.ip.source == VIP)
 
     def test_a_dr_server_answers_from_the_vip_around_the_director(self):
         self.lab.use("dr")

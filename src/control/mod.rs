@@ -1,1 +1,6 @@
-//! (see lib.rs)
+//! One thread: configuration, snapshots, API, statistics. Nothing of it is on the packet path.
+pub mod api;
+pub mod commands;
+pub mod config;
+pub mod source;
+pub mod state;

@@ -1,2 +1,25 @@
 //! What happens to a burst of frames. Never calls DPDK, reads a clock, blocks, or allocates for a packet.
+//!
+//! [`worker`] is the poll loop and the place to begin; [`director`] is a packet's life, one line a stage.
+pub mod admit;
+pub mod arp;
+pub mod destinations;
+pub mod director;
+pub mod expire;
+pub mod forward;
 pub mod frame;
+pub mod icmp;
+pub mod local;
+pub mod mailbox;
+pub mod network;
+pub mod outlet;
+pub mod pick_up;
+pub mod services;
+pub mod snapshot;
+pub mod tcp;
+pub mod transit;
+pub mod vec_frame;
+pub mod worker;
+
+#[cfg(test)]
+mod tests;

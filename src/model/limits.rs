@@ -14,3 +14,22 @@ pub const HEADROOM: usize = 128;
 
 /// Segments of one frame: a reassembled 64 KB packet in 1500-byte fragments.
 pub const SEGMENTS_MAX: usize = 48;
+
+/// Destinations of all services, the trash included: ten thousand services of ten, and as much again.
+pub const DESTINATIONS_MAX: usize = 262_144;
+
+/// Frames of one worker that wait for a next hop's MAC address, in all and for one neighbour: the first packets of
+/// a burst of new connections, not a buffer for traffic.
+pub const HELD_MAX: usize = 1024;
+pub const HELD_PER_NEIGHBOUR_MAX: u16 = 64;
+
+/// ICMP errors a worker sends a second at most, and at once (Linux: icmp_msgs_per_sec, icmp_msgs_burst).
+pub const ICMP_ERRORS_PER_S: u64 = 1000;
+pub const ICMP_ERRORS_BURST: u64 = 50;
+
+/// Entries of the timer wheel a worker looks at between two bursts, beyond two a received packet: expiring a million
+/// connections in a second must not hold up packets.
+pub const EXPIRE_PER_POLL: usize = 32;
+
+/// Services and destinations of a new snapshot a worker takes over between two bursts.
+pub const PICK_UP_PER_POLL: usize = 16;

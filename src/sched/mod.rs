@@ -1,1 +1,124 @@
-//! (see lib.rs)
+//! Schedulers: which destination a new connection goes to. One trait, one file an algorithm, one line in
+//! [`REGISTRY`](registry::REGISTRY). Nothing here knows a packet.
+//!
+//! A scheduler has two parts. Its *plan* is made from the pool by the control thread, is immutable, and is shared by
+//! all workers (tables, greatest common divisors). Its *state* is each worker's own (pointers, caches). Every decision
+//! equals Linux IPVS's, connection for connection, when there is one worker.
+
+mod cache;
+pub mod dh;
+pub mod fo;
+mod hash;
+pub mod lblc;
+pub mod lblcr;
+pub mod lc;
+mod load;
+pub mod mh;
+pub mod nq;
+pub mod ovf;
+pub mod pool;
+pub mod registry;
+pub mod rr;
+pub mod sed;
+pub mod sh;
+#[cfg(test)]
+mod testing;
+pub mod twos;
+pub mod wlc;
+pub mod wrr;
+
+pub use pool::{Candidate, Pool};
+pub use registry::{Plan, REGISTRY, SchedulerKind, State};
+
+use crate::model::settings::Settings;
+use crate::model::{DestId, Time};
+use std::net::IpAddr;
+
+/// What a scheduler may know of the packet that starts a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    pub client: IpAddr,
+    /// 0 for protocols without ports.
+    pub client_port: u16,
+    /// The packet's destination address: a virtual address, or any address for services on marks.
+    pub destination: IpAddr,
+    pub destination_port: u16,
+    pub now: Time,
+}
+
+/// Connection counts of destinations, as far as this worker knows them.
+pub trait Loads {
+    fn active(&self, dest: DestId) -> u32;
+    fn inactive(&self, dest: DestId) -> u32;
+    /// At or above its upper threshold and not yet below its lower one.
+    fn is_overloaded(&self, dest: DestId) -> bool;
+}
+
+/// What an operator may switch per service (`ipvsadm -b`), and the settings schedulers look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// sh-fallback, mh-fallback: flag 1.
+    pub fallback: bool,
+    /// sh-port, mh-port: flag 2.
+    pub port: bool,
+    /// The kernel's third scheduler flag; no scheduler uses it.
+    pub flag_3: bool,
+    /// As in [`Settings`]: a change of the setting is a new plan for the services it concerns.
+    pub lblc_expiration_s: u32,
+    pub lblcr_expiration_s: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let settings = Settings::default();
+        Self {
+            fallback: false,
+            port: false,
+            flag_3: false,
+            lblc_expiration_s: settings.lblc_expiration_s,
+            lblcr_expiration_s: settings.lblcr_expiration_s,
+        }
+    }
+}
+
+/// Why a scheduler cannot serve a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    #[error("{scheduler} takes at most {max} destinations")]
+    TooManyDestinations { scheduler: &'static str, max: usize },
+}
+
+/// One scheduling algorithm.
+pub trait Scheduler: Sized + Send {
+    /// As in `ipvsadm -s`.
+    const NAME: &'static str;
+
+    /// What the control thread prepares from a pool; shared by all workers.
+    type Plan: Send + Sync;
+
+    fn plan(pool: &Pool, options: Options) -> Result<Self::Plan, PlanError>;
+
+    /// A worker's state for a service it has not seen yet, whose destinations count as added one after the other.
+    fn new(pool: &Pool, plan: &Self::Plan) -> Self;
+
+    /// A worker's state for a service that had another scheduler up to now.
+    fn take_over(pool: &Pool, plan: &Self::Plan) -> Self {
+        Self::new(pool, plan)
+    }
+
+    /// A destination was added, edited or deleted; once for each, also for an edit that no [`Candidate`] shows
+    /// (thresholds, forwarding method). Not for a change of the service's options alone, which brings just another
+    /// plan: IPVS sends wrr back to the head of the list for the former and not for the latter.
+    ///
+    /// Several changes may come as one; which order IPVS would have seen them in is then undefined.
+    fn update(&mut self, old: &Pool, new: &Pool, plan: &Self::Plan);
+
+    /// Index into the pool of the destination for a new connection, `None` when none may take it.
+    fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Self::Plan, loads: &L, flow: &Flow) -> Option<usize>;
+
+    /// Time passes: called by the worker about once a second, for schedulers that forget. Bounded work a call.
+    #[inline]
+    fn tick(&mut self, plan: &Self::Plan, now: Time) {
+        let _ = (plan, now);
+    }
+}

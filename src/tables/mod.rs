@@ -1,1 +1,9 @@
-//! (see lib.rs)
+//! Single-writer structures: connection slab and table, timer wheel, service table, neighbours, routes, snapshot
+//! publishing. No policy.
+pub mod chunked;
+pub mod connections;
+pub mod index;
+pub mod lpm;
+pub mod memory;
+pub mod neighbours;
+pub mod wheel;

@@ -1,0 +1,257 @@
+//! `pollux show`: what the running director knows.
+
+use super::print::{Align, Array, table};
+use super::{Failure, listing};
+use crate::control::api::client::Client;
+use crate::control::api::views::{
+    DestinationView, DropView, NeighbourView, PortView, RouteView, ServiceView, WorkerView,
+};
+use crate::control::api::{Request, Response, Topic};
+use clap::ValueEnum;
+use serde::Serialize;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Show services, connections, counters and more of the running director
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    what: What,
+    /// A JSON array, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// As `ipvsadm -Ln` does
+    Services,
+    /// Destinations with their counters
+    Destinations,
+    /// As `ipvsadm -Lnc` does
+    Connections,
+    /// Ports: devices, links, counters
+    Ports,
+    /// Workers and what they have done
+    Workers,
+    /// Why packets were dropped, and how many
+    Drops,
+    /// Next hops and their MAC addresses
+    Neighbours,
+    /// Routes
+    Routes,
+}
+
+impl Show {
+    pub fn execute(&self, socket: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+        let mut client = Client::connect(socket)?;
+        client.send(&Request::Show(self.topic()))?;
+        match self.what {
+            What::Services | What::Destinations => self.services(&mut client, out),
+            What::Connections if self.json => connections_json(&mut client, out),
+            What::Connections => connections(&mut client, out),
+            _ => self.rows(client.next()?, out),
+        }
+    }
+
+    fn topic(&self) -> Topic {
+        match self.what {
+            What::Services | What::Destinations => Topic::Services,
+            What::Connections => Topic::Connections,
+            What::Ports => Topic::Ports,
+            What::Workers => Topic::Workers,
+            What::Drops => Topic::Drops,
+            What::Neighbours => Topic::Neighbours,
+            What::Routes => Topic::Routes,
+        }
+    }
+
+    fn services(&self, client: &mut Client, out: &mut dyn Write) -> Result<(), Failure> {
+        let mut services = Vec::new();
+        let table_size = loop {
+            let Response::Services { table_size, rows, more } = client.next()? else { return Err(Failure::Answer) };
+            services.extend(rows);
+            if !more {
+                break table_size;
+            }
+        };
+        Ok(match (self.what, self.json) {
+            (What::Services, false) => listing::services(out, table_size, services),
+            (What::Services, true) => json(out, &services),
+            (_, false) => destinations(out, services),
+            (_, true) => json(out, &services.iter().flat_map(destination_rows).collect::<Vec<_>>()),
+        }?)
+    }
+
+    fn rows(&self, response: Response, out: &mut dyn Write) -> Result<(), Failure> {
+        match response {
+            Response::Ports { rows } => self.print(out, &PORTS, &rows, port),
+            Response::Workers { rows } => self.print(out, &WORKERS, &rows, worker),
+            Response::Drops { rows } => self.print(out, &DROPS, &rows, drop_reason),
+            Response::Neighbours { rows } => self.print(out, &NEIGHBOURS, &rows, neighbour),
+            Response::Routes { rows } => self.print(out, &ROUTES, &rows, route),
+            _ => Err(Failure::Answer),
+        }
+    }
+
+    fn print<T: Serialize>(
+        &self,
+        out: &mut dyn Write,
+        columns: &[(&str, Align)],
+        rows: &[T],
+        cells: fn(&T) -> Vec<String>,
+    ) -> Result<(), Failure> {
+        let printed = match self.json {
+            true => json(out, rows),
+            false => table(out, columns, &rows.iter().map(cells).collect::<Vec<_>>()),
+        };
+        Ok(printed?)
+    }
+}
+
+fn json<T: Serialize>(out: &mut dyn Write, rows: &[T]) -> io::Result<()> {
+    let mut array = Array::begin(out)?;
+    rows.iter().try_for_each(|row| array.push(row))?;
+    array.end()
+}
+
+/// Printed as they come: there may be millions.
+fn connections(client: &mut Client, out: &mut dyn Write) -> Result<(), Failure> {
+    listing::connections_heading(out)?;
+    loop {
+        let Response::Connections { rows, more } = client.next()? else { return Err(Failure::Answer) };
+        rows.iter().try_for_each(|row| listing::connection(out, row))?;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+fn connections_json(client: &mut Client, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut array = Array::begin(out)?;
+    loop {
+        let Response::Connections { rows, more } = client.next()? else { return Err(Failure::Answer) };
+        rows.iter().try_for_each(|row| array.push(row))?;
+        if !more {
+            return Ok(array.end()?);
+        }
+    }
+}
+
+/// A destination as a row of its own.
+#[derive(Serialize)]
+struct DestinationRow<'a> {
+    service: String,
+    #[serde(flatten)]
+    destination: &'a DestinationView,
+}
+
+fn destination_rows(service: &ServiceView) -> impl Iterator<Item = DestinationRow<'_>> {
+    let name = listing::service_name(service).split_whitespace().collect::<Vec<_>>().join(" ");
+    service.destinations.iter().map(move |destination| DestinationRow { service: name.clone(), destination })
+}
+
+const DESTINATIONS: [(&str, Align); 13] = [
+    ("SERVICE", Align::Left),
+    ("DESTINATION", Align::Left),
+    ("FORWARD", Align::Left),
+    ("WEIGHT", Align::Right),
+    ("ACTIVE", Align::Right),
+    ("INACTIVE", Align::Right),
+    ("PERSISTENT", Align::Right),
+    ("THRESHOLDS", Align::Right),
+    ("CONNS", Align::Right),
+    ("IN PKTS", Align::Right),
+    ("OUT PKTS", Align::Right),
+    ("IN BYTES", Align::Right),
+    ("OUT BYTES", Align::Right),
+];
+
+fn destinations(out: &mut dyn Write, mut services: Vec<ServiceView>) -> io::Result<()> {
+    listing::sort(&mut services);
+    let rows: Vec<_> = services.iter().flat_map(destination_rows).map(|row| destination(&row)).collect();
+    table(out, &DESTINATIONS, &rows)
+}
+
+fn destination(row: &DestinationRow<'_>) -> Vec<String> {
+    let d = row.destination;
+    let c = &d.counts;
+    let thresholds = match (d.threshold_upper, d.threshold_lower) {
+        (0, 0) => "-".to_owned(),
+        (upper, lower) => format!("{upper}/{lower}"),
+    };
+    let names = [row.service.clone(), SocketAddr::new(d.address, d.port).to_string(), d.forward.clone()];
+    let now = [u64::from(d.weight), c.active, c.inactive, c.persistent].map(|n| n.to_string());
+    let ever = [c.connections, c.in_packets, c.out_packets, c.in_bytes, c.out_bytes].map(|n| n.to_string());
+    names.into_iter().chain(now).chain([thresholds]).chain(ever).collect()
+}
+
+const PORTS: [(&str, Align); 14] = [
+    ("PORT", Align::Left),
+    ("DEVICE", Align::Left),
+    ("DRIVER", Align::Left),
+    ("VLAN", Align::Right),
+    ("MAC", Align::Left),
+    ("MTU", Align::Right),
+    ("LINK", Align::Left),
+    ("QUEUES", Align::Right),
+    ("STEERING", Align::Left),
+    ("RX PKTS", Align::Right),
+    ("RX MISSED", Align::Right),
+    ("RX ERRORS", Align::Right),
+    ("TX PKTS", Align::Right),
+    ("TX ERRORS", Align::Right),
+];
+
+fn port(p: &PortView) -> Vec<String> {
+    let speed = p.speed_mbps.map_or(String::new(), |speed| format!(" {speed} Mbit/s"));
+    let link = if p.link_up { format!("up{speed}") } else { "down".to_owned() };
+    let vlan = p.vlan.map_or("-".to_owned(), |vlan| vlan.to_string());
+    let queues = format!("{}/{}", p.rx_queues, p.tx_queues);
+    let names = [p.name.clone(), p.device.clone(), p.driver.clone(), vlan, p.mac.clone(), p.mtu.to_string()];
+    let counters = [p.rx_packets, p.rx_missed, p.rx_errors, p.tx_packets, p.tx_errors].map(|n| n.to_string());
+    names.into_iter().chain([link, queues, p.steering.clone()]).chain(counters).collect()
+}
+
+const WORKERS: [(&str, Align); 11] = [
+    ("WORKER", Align::Right),
+    ("CORE", Align::Right),
+    ("CONNECTIONS", Align::Right),
+    ("CAPACITY", Align::Right),
+    ("CREATED", Align::Right),
+    ("EXPIRED", Align::Right),
+    ("RECEIVED", Align::Right),
+    ("TRANSMITTED", Align::Right),
+    ("CONSUMED", Align::Right),
+    ("TRANSIT", Align::Right),
+    ("DROPPED", Align::Right),
+];
+
+fn worker(w: &WorkerView) -> Vec<String> {
+    let place = [u64::from(w.worker), u64::from(w.core)];
+    let connections = [w.connections, w.capacity, w.connections_created, w.connections_expired];
+    let packets = [w.received, w.transmitted, w.consumed, w.transit, w.dropped];
+    place.into_iter().chain(connections).chain(packets).map(|n| n.to_string()).collect()
+}
+
+const DROPS: [(&str, Align); 3] = [("REASON", Align::Left), ("COUNT", Align::Right), ("EXPLANATION", Align::Left)];
+
+fn drop_reason(d: &DropView) -> Vec<String> {
+    vec![d.reason.clone(), d.count.to_string(), d.explanation.clone()]
+}
+
+const NEIGHBOURS: [(&str, Align); 4] =
+    [("ADDRESS", Align::Left), ("PORT", Align::Left), ("MAC", Align::Left), ("STATE", Align::Left)];
+
+fn neighbour(n: &NeighbourView) -> Vec<String> {
+    let mac = n.mac.clone().unwrap_or_else(|| "-".to_owned());
+    vec![n.address.to_string(), n.port.clone(), mac, n.state.clone()]
+}
+
+const ROUTES: [(&str, Align); 4] =
+    [("PREFIX", Align::Left), ("VIA", Align::Left), ("PORT", Align::Left), ("ORIGIN", Align::Left)];
+
+fn route(r: &RouteView) -> Vec<String> {
+    let via = r.via.map_or("-".to_owned(), |via| via.to_string());
+    vec![r.prefix.clone(), via, r.port.clone(), r.origin.clone()]
+}

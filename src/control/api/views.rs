@@ -1,0 +1,133 @@
+//! What `show` answers with: plain rows, the same for people and programs. Units are in the names.
+
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// `tcp`, `udp`, `sctp`, or `mark`.
+    pub protocol: String,
+    /// Absent for services on marks, as `port` is.
+    pub address: Option<IpAddr>,
+    pub port: Option<u16>,
+    /// Only for services on marks.
+    pub mark: Option<u32>,
+    pub ipv6: bool,
+    pub scheduler: String,
+    /// As `ipvsadm -b` takes them: `sh-port`, `mh-fallback`, `flag-3`.
+    pub scheduler_flags: Vec<String>,
+    pub persistence_timeout_s: Option<u32>,
+    pub persistence_prefix_len: Option<u8>,
+    pub one_packet: bool,
+    /// In the order in which schedulers see them.
+    pub destinations: Vec<DestinationView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DestinationView {
+    pub address: IpAddr,
+    pub port: u16,
+    /// `nat`, `dr`, `tun` or `local`.
+    pub forward: String,
+    pub weight: u32,
+    pub threshold_upper: u32,
+    pub threshold_lower: u32,
+    #[serde(flatten)]
+    pub counts: DestCounts,
+}
+
+/// Sums over all workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestCounts {
+    pub active: u64,
+    pub inactive: u64,
+    pub persistent: u64,
+    /// All connections there ever were.
+    pub connections: u64,
+    pub in_packets: u64,
+    pub out_packets: u64,
+    pub in_bytes: u64,
+    pub out_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionView {
+    /// As the kernel writes it: `TCP`.
+    pub protocol: String,
+    pub client: SocketAddr,
+    #[serde(rename = "virtual")]
+    pub virtual_address: SocketAddr,
+    pub destination: SocketAddr,
+    pub state: String,
+    pub expires_s: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PortView {
+    pub name: String,
+    pub device: String,
+    pub driver: String,
+    pub vlan: Option<u16>,
+    pub mac: String,
+    pub mtu: u16,
+    pub link_up: bool,
+    /// Absent when the driver does not say.
+    pub speed_mbps: Option<u32>,
+    pub rx_queues: u16,
+    pub tx_queues: u16,
+    /// How packets come to the worker that owns their connection: `nic` or `software`.
+    pub steering: String,
+    pub rx_packets: u64,
+    pub rx_bytes: u64,
+    /// Packets the device dropped because no worker took them in time.
+    pub rx_missed: u64,
+    pub rx_errors: u64,
+    pub tx_packets: u64,
+    pub tx_bytes: u64,
+    pub tx_errors: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkerView {
+    pub worker: u16,
+    pub core: u32,
+    /// Entries of its connection table.
+    pub connections: u64,
+    pub capacity: u64,
+    pub connections_created: u64,
+    pub connections_expired: u64,
+    pub received: u64,
+    pub transmitted: u64,
+    pub consumed: u64,
+    /// Of the transmitted: those that were no service's.
+    pub transit: u64,
+    pub icmp_sent: u64,
+    pub dropped: u64,
+    pub bursts: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DropView {
+    pub reason: String,
+    pub count: u64,
+    pub explanation: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NeighbourView {
+    pub address: IpAddr,
+    /// The `[[port]]`'s name.
+    pub port: String,
+    /// Absent while it is not known.
+    pub mac: Option<String>,
+    pub state: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteView {
+    pub prefix: String,
+    pub via: Option<IpAddr>,
+    pub port: String,
+    /// `connected` or `static`.
+    pub origin: String,
+}

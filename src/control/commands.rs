@@ -1,0 +1,318 @@
+//! Requests of the API carried out on the state; what `show` answers.
+
+use super::api::server::{Handler, Next};
+use super::api::views::{DestinationView, DropView, RouteView, ServiceView};
+use super::api::{DestinationRef, DestinationSpec, ForwardWord, PAGE_ROWS, Request, Response, ServiceSpec, Topic};
+use super::config::{DestinationConfig, ServiceConfig};
+use super::source::{ConnectionCursor, Runtime};
+use super::state::{DestinationEdit, Error, ServiceEdit, State, check};
+use crate::dataplane::snapshot::{Service, Snapshot};
+use crate::model::{DropReason, Family, Forward, Persistence, ServiceKey, Tunnel};
+use crate::sched::Options;
+use crate::sched::registry::SchedulerKind;
+use std::net::SocketAddr;
+use std::task::Poll;
+
+/// What serves the API: the state, and the director that runs by it.
+pub struct Commands<R> {
+    pub state: State,
+    pub runtime: R,
+}
+
+/// A listing on its way to a client.
+#[derive(Clone, Copy, Debug)]
+pub enum Listing {
+    /// From the service with this id on.
+    Services(usize),
+    Connections(ConnectionCursor),
+}
+
+impl<R: Runtime> Handler for Commands<R> {
+    type Listing = Listing;
+
+    fn handle(&mut self, request: Request) -> Next<Listing> {
+        let done = match request {
+            Request::Show(topic) => return self.show(topic),
+            Request::Reload => self.reload(),
+            Request::ServiceAdd(spec) => self.add_service(&spec),
+            Request::ServiceEdit(spec) => self.edit_service(&spec),
+            Request::ServiceDelete(service) => self.delete_service(service.into()),
+            Request::DestinationAdd(spec) => self.add_destination(&spec),
+            Request::DestinationEdit(spec) => self.edit_destination(&spec),
+            Request::DestinationDelete(which) => self.delete_destination(&which),
+        };
+        Next::Last(done.map_or_else(Response::error, |changes| Response::Done { changes }))
+    }
+
+    fn next_page(&mut self, listing: &Listing) -> Poll<Next<Listing>> {
+        match *listing {
+            Listing::Services(from) => Poll::Ready(self.services(from)),
+            Listing::Connections(cursor) => self.connections(cursor),
+        }
+    }
+}
+
+type Done = Result<Vec<String>, String>;
+
+impl<R: Runtime> Commands<R> {
+    /// Reads the file again: also what SIGHUP asks for.
+    pub fn reload(&mut self) -> Done {
+        let config = self.runtime.load()?;
+        let now = self.runtime.now();
+        let mut changes = Vec::new();
+        self.change(|state| {
+            changes = state.apply_config(config, now)?.changes;
+            Ok(())
+        })?;
+        Ok(changes)
+    }
+
+    /// Empties the trash as far as possible; to be called every second or so.
+    pub fn collect(&mut self, references: &dyn Fn(crate::model::DestId) -> u64) {
+        if let Some(snapshot) = self.state.collect(self.runtime.now(), references) {
+            self.runtime.publish(&snapshot);
+        }
+    }
+
+    /// Carries out a change and publishes what it makes.
+    fn change(&mut self, edit: impl FnOnce(&mut State) -> Result<(), Error>) -> Result<(), String> {
+        let before = self.state.snapshot().version;
+        edit(&mut self.state).map_err(|e| e.to_string())?;
+        if self.state.snapshot().version != before {
+            self.runtime.publish(self.state.snapshot());
+        }
+        Ok(())
+    }
+
+    fn add_service(&mut self, spec: &ServiceSpec) -> Done {
+        let key = spec.service.into();
+        let wlc = SchedulerKind::from_name("wlc").expect("ipvsadm's default scheduler");
+        let edit = self.service_edit(spec, wlc, None)?;
+        let service = ServiceConfig {
+            key,
+            scheduler: edit.scheduler.unwrap_or(wlc),
+            options: edit.options.unwrap_or_default(),
+            persistence: edit.persistence.flatten(),
+            one_packet: edit.one_packet.unwrap_or(false),
+            port: edit.port.flatten(),
+            destinations: Vec::new(),
+        };
+        self.change(|state| state.add_service(&service))?;
+        Ok(vec![format!("service {key} added")])
+    }
+
+    fn edit_service(&mut self, spec: &ServiceSpec) -> Done {
+        let key = spec.service.into();
+        let old = self.state.service(&key).map_err(|e| e.to_string())?;
+        let edit = self.service_edit(spec, old.scheduler, old.persistence)?;
+        self.change(|state| state.edit_service(&key, &edit))?;
+        Ok(vec![format!("service {key} edited")])
+    }
+
+    fn delete_service(&mut self, key: ServiceKey) -> Done {
+        let now = self.runtime.now();
+        self.change(|state| state.delete_service(&key, now))?;
+        Ok(vec![format!("service {key} deleted")])
+    }
+
+    /// `scheduler` and `persistence`: what the service has.
+    fn service_edit(
+        &self,
+        spec: &ServiceSpec,
+        scheduler: SchedulerKind,
+        persistence: Option<Persistence>,
+    ) -> Result<ServiceEdit, String> {
+        let kind = |name: &String| SchedulerKind::from_name(name).ok_or(Error::SchedulerNotFound(name.clone()));
+        let kind = spec.scheduler.as_ref().map(kind).transpose().map_err(|e| e.to_string())?;
+        let flags = |flags: &Vec<String>| options(kind.unwrap_or(scheduler), flags);
+        let port = |name: &String| if name.is_empty() { Ok(None) } else { self.state.port(name).map(Some) };
+        Ok(ServiceEdit {
+            scheduler: kind,
+            options: spec.scheduler_flags.as_ref().map(flags).transpose()?,
+            persistence: persistence_edit(spec, persistence)?,
+            one_packet: spec.one_packet,
+            port: spec.port.as_ref().map(port).transpose().map_err(|e| e.to_string())?,
+        })
+    }
+
+    fn add_destination(&mut self, spec: &DestinationSpec) -> Done {
+        let (key, at) = locate(&spec.destination);
+        let destination = DestinationConfig {
+            address: at.ip(),
+            port: at.port(),
+            // ipvsadm's default
+            forward: spec.forward.map_or(Forward::Dr, forward),
+            weight: spec.weight.unwrap_or(1),
+            threshold_upper: spec.threshold_upper.unwrap_or(0),
+            threshold_lower: spec.threshold_lower.unwrap_or(0),
+        };
+        self.change(|state| state.add_destination(&key, &destination))?;
+        Ok(vec![format!("destination {at} of {key} added")])
+    }
+
+    fn edit_destination(&mut self, spec: &DestinationSpec) -> Done {
+        let (key, at) = locate(&spec.destination);
+        let DestinationSpec { weight, threshold_upper, threshold_lower, .. } = *spec;
+        let forward = spec.forward.map(forward);
+        let edit = DestinationEdit { forward, weight, threshold_upper, threshold_lower };
+        self.change(|state| state.edit_destination(&key, at, &edit))?;
+        Ok(vec![format!("destination {at} of {key} edited")])
+    }
+
+    fn delete_destination(&mut self, which: &DestinationRef) -> Done {
+        let (key, at) = locate(which);
+        let now = self.runtime.now();
+        self.change(|state| state.delete_destination(&key, at, now))?;
+        Ok(vec![format!("destination {at} of {key} deleted")])
+    }
+
+    fn show(&mut self, topic: Topic) -> Next<Listing> {
+        let runtime = &self.runtime;
+        Next::Last(match topic {
+            Topic::Services => return self.services(0),
+            Topic::Connections => return Next::Later(Listing::Connections(ConnectionCursor::default())),
+            Topic::Ports => Response::Ports { rows: runtime.ports() },
+            Topic::Workers => Response::Workers { rows: runtime.workers() },
+            Topic::Drops => {
+                let row = |reason: &DropReason| DropView {
+                    reason: reason.name().to_owned(),
+                    count: runtime.drop_count(*reason),
+                    explanation: reason.explanation().to_owned(),
+                };
+                Response::Drops { rows: DropReason::ALL.iter().map(row).collect() }
+            }
+            Topic::Neighbours => Response::Neighbours { rows: runtime.neighbours() },
+            Topic::Routes => Response::Routes { rows: routes(self.state.snapshot()) },
+        })
+    }
+
+    /// A page of services: whole ones, until their destinations make it long enough.
+    fn services(&self, from: usize) -> Next<Listing> {
+        let snapshot = self.state.snapshot();
+        let mut rows = Vec::new();
+        let mut length = 0;
+        let mut following = None;
+        for (id, service) in snapshot.services.iter().skip_while(|(id, _)| *id < from) {
+            if length >= PAGE_ROWS {
+                following = Some(Listing::Services(id));
+                break;
+            }
+            length += 1 + service.pool.len();
+            rows.push(self.service_view(service));
+        }
+        let table_size = self.runtime.table_size();
+        let more = following.is_some();
+        Next::page(Response::Services { table_size, rows, more }, following)
+    }
+
+    fn service_view(&self, service: &Service) -> ServiceView {
+        let (protocol, address, port, mark) = match service.key {
+            ServiceKey::Virtual { protocol, address, port } => {
+                (protocol.name().to_lowercase(), Some(address), Some(port), None)
+            }
+            ServiceKey::Mark { mark, .. } => ("mark".to_owned(), None, None, Some(mark)),
+        };
+        let ids = service.pool.candidates().iter().map(|candidate| candidate.id);
+        ServiceView {
+            protocol,
+            address,
+            port,
+            mark,
+            ipv6: service.key.family() == Family::V6,
+            scheduler: service.scheduler.name().to_owned(),
+            scheduler_flags: flag_names(service.scheduler.name(), service.options),
+            persistence_timeout_s: service.persistence.map(|p| p.timeout_s),
+            persistence_prefix_len: service.persistence.map(|p| p.prefix_len),
+            one_packet: service.one_packet,
+            destinations: ids.filter_map(|id| self.destination_view(id)).collect(),
+        }
+    }
+
+    fn destination_view(&self, id: crate::model::DestId) -> Option<DestinationView> {
+        let destination = self.state.snapshot().destinations.get(id.index())?;
+        Some(DestinationView {
+            address: destination.address,
+            port: destination.port,
+            forward: destination.forward.word().to_owned(),
+            weight: destination.weight,
+            threshold_upper: destination.threshold_upper,
+            threshold_lower: destination.threshold_lower,
+            counts: self.runtime.dest_counts(id),
+        })
+    }
+
+    fn connections(&mut self, cursor: ConnectionCursor) -> Poll<Next<Listing>> {
+        self.runtime.connections(cursor, PAGE_ROWS).map(|page| {
+            let response = Response::Connections { rows: page.rows, more: page.next.is_some() };
+            Next::page(response, page.next.map(Listing::Connections))
+        })
+    }
+}
+
+fn locate(which: &DestinationRef) -> (ServiceKey, SocketAddr) {
+    let key = which.service.into();
+    (key, SocketAddr::new(which.address, which.port.unwrap_or_else(|| check::service_port(&key))))
+}
+
+/// `flags` by the names ipvsadm gives them.
+fn options(scheduler: SchedulerKind, flags: &[String]) -> Result<Options, String> {
+    let all = Options { fallback: true, port: true, flag_3: true, ..Options::default() };
+    let known = flag_names(scheduler.name(), all);
+    let unknown = flags.iter().find(|flag| !known.contains(flag));
+    if let Some(flag) = unknown {
+        return Err(format!("invalid scheduler flag {flag:?}; {} takes {}", scheduler.name(), known.join(", ")));
+    }
+    let has = |index: usize| flags.contains(&known[index]);
+    Ok(Options { fallback: has(0), port: has(1), flag_3: has(2), ..Options::default() })
+}
+
+/// The names ipvsadm gives a scheduler's flags.
+fn flag_names(scheduler: &str, options: Options) -> Vec<String> {
+    let has_names = matches!(scheduler, "sh" | "mh");
+    let name = |word: &str, number: u8| {
+        if has_names { format!("{scheduler}-{word}") } else { format!("flag-{number}") }
+    };
+    let all = [
+        (options.fallback, name("fallback", 1)),
+        (options.port, name("port", 2)),
+        (options.flag_3, "flag-3".to_owned()),
+    ];
+    all.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect()
+}
+
+/// `None`: the request does not speak of it. A mask alone changes the mask of the persistence there is.
+fn persistence_edit(spec: &ServiceSpec, old: Option<Persistence>) -> Result<Option<Option<Persistence>>, &'static str> {
+    let whole = if ServiceKey::from(spec.service).family() == Family::V4 { 32 } else { 128 };
+    let prefix_len = spec.persistence_prefix_len.or(old.map(|p| p.prefix_len)).unwrap_or(whole);
+    match (spec.persistence_timeout_s, spec.persistence_prefix_len, old) {
+        (Some(0), None, _) => Ok(Some(None)),
+        (Some(0), Some(_), _) | (None, Some(_), None) => Err("a client network needs a persistence timeout"),
+        (Some(timeout_s), _, _) => Ok(Some(Some(Persistence { timeout_s, prefix_len }))),
+        (None, Some(prefix_len), Some(old)) => Ok(Some(Some(Persistence { prefix_len, ..old }))),
+        (None, None, _) => Ok(None),
+    }
+}
+
+fn forward(word: ForwardWord) -> Forward {
+    match word {
+        ForwardWord::Nat => Forward::Nat,
+        ForwardWord::Dr => Forward::Dr,
+        ForwardWord::Tun => Forward::Tun(Tunnel::default()),
+    }
+}
+
+/// Connected routes, then the configured ones.
+fn routes(snapshot: &Snapshot) -> Vec<RouteView> {
+    let network = &snapshot.network;
+    let name = |id: crate::model::InterfaceId| network.interfaces[id.index()].name.clone();
+    let view = |prefix: ipnet::IpNet, via, port, origin: &str| RouteView {
+        prefix: prefix.trunc().to_string(),
+        via,
+        port,
+        origin: origin.to_owned(),
+    };
+    let connected = network.interfaces.iter().flat_map(|i| i.addresses.iter().map(move |a| (*a, i.id)));
+    let connected = connected.map(|(subnet, id)| view(subnet, None, name(id), "connected"));
+    let configured = network.routes.iter().map(|r| view(r.prefix, r.via, name(r.interface), "static"));
+    connected.chain(configured).collect()
+}

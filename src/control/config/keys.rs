@@ -1,0 +1,368 @@
+//! Every key of the file, in one place: validation, messages and `docs/configuration.md` come from here.
+//!
+//! A new key is a line here, a field in [`file`](super::file), and what [`validate`](super::validate) makes of it; the
+//! tests tell when one is missing.
+
+use Absent::{Default, Means, Required};
+use Change::{Reload, Restart};
+use Kind::{Boolean, Number, Numbers, Switch, Text, Texts, Word};
+
+/// A table of the file, in the order of `docs/configuration.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    Root,
+    Dpdk,
+    Workers,
+    Connections,
+    Timeouts,
+    Ipvs,
+    Ip,
+    Port,
+    Route,
+    Neighbour,
+    Service,
+    Destination,
+}
+
+impl Table {
+    pub const ALL: &'static [Self] = &[
+        Self::Dpdk,
+        Self::Workers,
+        Self::Connections,
+        Self::Timeouts,
+        Self::Ipvs,
+        Self::Ip,
+        Self::Port,
+        Self::Route,
+        Self::Neighbour,
+        Self::Service,
+        Self::Destination,
+    ];
+
+    /// As it stands in the file.
+    pub const fn heading(self) -> &'static str {
+        match self {
+            Self::Root => "the file",
+            Self::Dpdk => "[dpdk]",
+            Self::Workers => "[workers]",
+            Self::Connections => "[connections]",
+            Self::Timeouts => "[timeouts]",
+            Self::Ipvs => "[ipvs]",
+            Self::Ip => "[ip]",
+            Self::Port => "[[port]]",
+            Self::Route => "[[route]]",
+            Self::Neighbour => "[[neighbour]]",
+            Self::Service => "[[service]]",
+            Self::Destination => "[[service.destination]]",
+        }
+    }
+
+    /// One or two sentences for an operator.
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::Root => "",
+            Self::Dpdk => "How DPDK starts.",
+            Self::Workers => "The poll loops that handle packets.",
+            Self::Connections => "The connection tables.",
+            Self::Timeouts => "How long a connection is kept in each state; the defaults are the kernel's.",
+            Self::Ipvs => "The kernel's IPVS sysctls, by the kernel's names and with its defaults.",
+            Self::Ip => "What happens to packets that are no service's.",
+            Self::Port => "An interface of the director: a DPDK device, or one VLAN of it. At least one is needed.",
+            Self::Route => "A way to networks that no port is connected to. The longest matching prefix wins.",
+            Self::Neighbour => "A next hop whose MAC address is fixed; all others are asked for by ARP.",
+            Self::Service => "A virtual service.",
+            Self::Destination => {
+                "A real server of the `[[service]]` above it. Destinations enter a service as if by `ipvsadm -a`, in \
+                 the order of the file."
+            }
+        }
+    }
+
+    /// The key under which the parent holds it.
+    pub fn name(self) -> &'static str {
+        let path = self.heading().trim_matches(['[', ']']);
+        path.rsplit_once('.').map_or(path, |(_, name)| name)
+    }
+
+    pub fn is_array(self) -> bool {
+        self.heading().starts_with("[[")
+    }
+
+    pub const fn parent(self) -> Option<Self> {
+        match self {
+            Self::Root => None,
+            Self::Destination => Some(Self::Service),
+            _ => Some(Self::Root),
+        }
+    }
+
+    pub fn children(self) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(move |table| table.parent() == Some(self))
+    }
+
+    pub fn child(self, name: &str) -> Option<Self> {
+        self.children().find(|table| table.name() == name)
+    }
+
+    pub fn keys(self) -> impl Iterator<Item = &'static Key> {
+        KEYS.iter().filter(move |key| key.table == self)
+    }
+
+    pub fn key(self, name: &str) -> Option<&'static Key> {
+        self.keys().find(|key| key.name == name)
+    }
+}
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// One of these.
+    Word(&'static [&'static str]),
+    /// From, to.
+    Number(i64, i64),
+    Boolean,
+    /// A boolean, or the kernel's 0 and 1.
+    Switch,
+    Texts,
+    Numbers(i64, i64),
+}
+
+impl Kind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Text | Word(_) => "a string",
+            Number(..) => "an integer",
+            Boolean => "a boolean",
+            Switch => "a boolean or 0 or 1",
+            Texts => "an array of strings",
+            Numbers(..) => "an array of integers",
+        }
+    }
+
+    /// Of an array.
+    pub const fn element(self) -> Option<Self> {
+        match self {
+            Texts => Some(Text),
+            Numbers(min, max) => Some(Number(min, max)),
+            _ => None,
+        }
+    }
+}
+
+/// What holds when a key is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    Required,
+    /// This value.
+    Default(&'static str),
+    /// What no single value says.
+    Means(&'static str),
+}
+
+/// When a changed key takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Reload,
+    Restart,
+}
+
+/// A key of the file.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    pub table: Table,
+    pub name: &'static str,
+    pub kind: Kind,
+    /// Empty where there is none.
+    pub unit: &'static str,
+    pub absent: Absent,
+    /// What `kind` does not say; may be empty.
+    pub allowed: &'static str,
+    /// A value, as in the file.
+    pub example: &'static str,
+    pub change: Change,
+    pub explanation: &'static str,
+}
+
+impl Key {
+    /// Table and key, as messages name them.
+    pub fn place(&self) -> String {
+        format!("{} `{}`", self.table.heading(), self.name)
+    }
+
+    /// What the key takes, for messages and the documentation.
+    pub fn allowed_text(&self) -> String {
+        let of_kind = match self.kind {
+            Word(words) => words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", "),
+            Number(min, max) | Numbers(min, max) => format!("{} to {}", separated(min), separated(max)),
+            Boolean => "true, false".to_owned(),
+            Switch => "true, false, 1, 0".to_owned(),
+            Text | Texts => String::new(),
+        };
+        [of_kind.as_str(), self.allowed].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// A number as TOML lets one write it: `1_000_000`.
+fn separated(number: i64) -> String {
+    let digits = number.to_string();
+    if digits.len() < 5 {
+        return digits;
+    }
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join("_")
+}
+
+/// 31 days, as `ipvsadm` limits timeouts; in ticks of 10 ms that is far within 31 bits.
+pub const TIMEOUT_S_MAX: i64 = 31 * 24 * 60 * 60;
+/// 2^28 connections are 16 GB of 64-byte entries a worker; their indices keep 4 bits to spare.
+pub const CAPACITY_MAX: i64 = 1 << 28;
+/// `ipvsadm -w`: the kernel takes it for a signed integer.
+pub const WEIGHT_MAX: i64 = i32::MAX as i64;
+/// CPUs a `cpu_set_t` can name.
+const CORE_MAX: i64 = 1023;
+
+macro_rules! keys {
+    ($($table:ident {$(
+        $name:literal $kind:expr, $unit:literal, $absent:expr, $allowed:literal, $example:literal, $change:ident,
+            $explanation:literal;
+    )*})*) => {
+        pub const KEYS: &[Key] = &[$($(Key {
+            table: Table::$table,
+            name: $name,
+            kind: $kind,
+            unit: $unit,
+            absent: $absent,
+            allowed: $allowed,
+            example: $example,
+            change: $change,
+            explanation: $explanation,
+        }),*),*];
+    };
+}
+
+const TIMEOUT: Kind = Number(1, TIMEOUT_S_MAX);
+const COUNT: Kind = Number(0, u32::MAX as i64);
+
+// name kind, unit, when absent, allowed beyond the kind, example, when it takes effect, explanation
+keys! {
+    Dpdk {
+        "eal_args" Texts, "", Default("[]"), "everything but `-l`, `-c` and `--lcores`",
+            r#"["--no-huge", "--no-pci", "--vdev", "net_af_packet0,iface=veth0"]"#, Restart,
+            "Arguments of DPDK's environment abstraction layer, handed over as they are. Pollux itself adds `--lcores` \
+             from `[workers]`, `--file-prefix`, and `-m` with `--no-huge`.";
+        "secondary" Boolean, "", Default("false"), "", "true", Restart,
+            "Keep huge pages visible, so that secondary processes (`dpdk-dumpcap`) can attach. They then outlive a \
+             process that is killed.";
+    }
+    Workers {
+        "cores" Numbers(0, CORE_MAX), "CPU number", Means("every core but the control thread's"), "1 to 128 entries",
+            "[1, 2]", Restart, "One worker an entry; a core may be named several times.";
+        "idle" Word(&["spin", "yield", "sleep"]), "", Default(r#""spin""#), "", r#""yield""#, Restart,
+            "What a worker does when no packet waits: poll on, offer its core to others, or sleep for a moment. `spin` \
+             for production; `yield` or `sleep` where workers share cores.";
+    }
+    Connections {
+        "capacity_per_worker" Number(1, CAPACITY_MAX), "connections", Default("1_000_000"), "", "4_000_000", Restart,
+            "Connections a worker can hold; its memory is taken at the start. New connections beyond are dropped as \
+             `table_full`, existing ones go on.";
+    }
+    Timeouts {
+        "tcp_none_s" TIMEOUT, "seconds", Default("2"), "", "5", Reload, "TCP, NONE.";
+        "tcp_established_s" TIMEOUT, "seconds", Default("900"), "", "7_200", Reload, "TCP, ESTABLISHED.";
+        "tcp_syn_sent_s" TIMEOUT, "seconds", Default("120"), "", "60", Reload, "TCP, SYN_SENT.";
+        "tcp_syn_recv_s" TIMEOUT, "seconds", Default("60"), "", "30", Reload, "TCP, SYN_RECV.";
+        "tcp_fin_wait_s" TIMEOUT, "seconds", Default("120"), "", "60", Reload, "TCP, FIN_WAIT.";
+        "tcp_time_wait_s" TIMEOUT, "seconds", Default("120"), "", "60", Reload, "TCP, TIME_WAIT.";
+        "tcp_close_s" TIMEOUT, "seconds", Default("10"), "", "5", Reload, "TCP, CLOSE.";
+        "tcp_close_wait_s" TIMEOUT, "seconds", Default("60"), "", "30", Reload, "TCP, CLOSE_WAIT.";
+        "tcp_last_ack_s" TIMEOUT, "seconds", Default("30"), "", "15", Reload, "TCP, LAST_ACK.";
+        "tcp_listen_s" TIMEOUT, "seconds", Default("120"), "", "60", Reload, "TCP, LISTEN.";
+        "tcp_synack_s" TIMEOUT, "seconds", Default("120"), "", "60", Reload, "TCP, SYNACK.";
+        "udp_s" TIMEOUT, "seconds", Default("300"), "", "30", Reload, "UDP.";
+    }
+    Ipvs {
+        "sloppy_tcp" Switch, "", Default("false"), "", "true", Reload,
+            "Schedule a TCP connection on any packet but a RST, not only on a SYN.";
+        "expire_nodest_conn" Switch, "", Default("false"), "", "true", Reload,
+            "A packet of a connection whose destination was removed expires the connection.";
+        "conn_reuse_mode" Number(0, 3), "", Default("1"), "", "0", Reload,
+            "A SYN that hits a finished connection: 0 reuses it, 1 schedules anew, 2 and 3 do so in FIN_WAIT as well \
+             when no reply was seen.";
+        "pmtu_disc" Switch, "", Default("true"), "", "false", Reload,
+            "Tunnels copy DF to the outer header and tell clients the smaller MTU.";
+        "lblc_expiration_s" TIMEOUT, "seconds", Default("86_400"), "", "3_600", Reload,
+            "Scheduler lblc: unused time after which a cache entry goes.";
+        "lblcr_expiration_s" TIMEOUT, "seconds", Default("86_400"), "", "3_600", Reload,
+            "Scheduler lblcr: unchanged time after which a server set loses its most loaded member.";
+    }
+    Ip {
+        "forward" Boolean, "", Means("true when any destination is `nat`, else false"), "", "true", Reload,
+            "Route packets that are no service's, as real servers behind NAT need it from their gateway.";
+    }
+    Port {
+        "name" Text, "", Required, "1 to 32 letters, digits, `.`, `_`, `-`; unique", r#""client""#, Restart,
+            "Yours to choose; used in the tables below and in every output.";
+        "device" Text, "", Required, "a PCI address or a vdev's name; unique together with `vlan`",
+            r#""net_af_packet0""#, Restart, "The DPDK device.";
+        "addresses" Texts, "", Default("[]"), "addresses with prefix length", r#"["192.0.2.254/24"]"#, Reload,
+            "The director's own addresses: they answer ARP and ping, and make the connected routes.";
+        "mac" Text, "", Means("the device's own"), "a unicast MAC address", r#""02:00:00:00:00:01""#, Restart,
+            "The port's MAC address; in software where the driver cannot set one.";
+        "vlan" Number(1, 4094), "802.1Q tag", Means("untagged"), "", "100", Restart,
+            "The port is this VLAN of the device.";
+        "mtu" Number(68, 9600), "bytes of IP packet", Default("1500"), "", "9000", Restart,
+            "The largest packet sent unfragmented; 68 is the least IPv4 allows (RFC 791).";
+    }
+    Route {
+        "prefix" Text, "", Required, "a network with prefix length; unique", r#""0.0.0.0/0""#, Reload,
+            "Where the route leads.";
+        "via" Text, "", Means("the network is on the link of `port`"), "an address in a connected network",
+            r#""192.0.2.1""#, Reload, "The next hop.";
+        "port" Text, "", Means("the port that `via` is connected to"), "the name of a `[[port]]`", r#""client""#, Reload,
+            "The port packets leave by.";
+    }
+    Neighbour {
+        "port" Text, "", Required, "the name of a `[[port]]`", r#""client""#, Reload, "The port it is reached by.";
+        "address" Text, "", Required, "a unicast address; unique on its port", r#""192.0.2.1""#, Reload,
+            "Its IP address.";
+        "mac" Text, "", Required, "a unicast MAC address", r#""02:00:00:00:00:02""#, Reload, "Its MAC address.";
+    }
+    Service {
+        "protocol" Text, "", Means("required, unless there is `mark`"),
+            r#""tcp", "udp"; "sctp" is not supported yet"#, r#""udp""#, Reload, "The service's protocol.";
+        "address" Text, "", Means("required, unless there is `mark`"),
+            "`ADDRESS:PORT`; unique together with `protocol`", r#""192.0.2.10:80""#, Reload,
+            "The virtual address (VIP) and port.";
+        "mark" Number(1, u32::MAX as i64), "", Means("none"), "not supported yet", "7", Reload,
+            "The firewall mark that makes a packet the service's, instead of `protocol` and `address`.";
+        "scheduler" Text, "", Default(r#""wlc""#), "the name of a scheduler", r#""wrr""#, Reload,
+            "How destinations are chosen for new connections.";
+        "scheduler_flags" Texts, "", Default("[]"),
+            r#""sh-fallback", "sh-port" with scheduler sh; "flag-1", "flag-2", "flag-3" with any"#,
+            r#"["sh-port"]"#, Reload, "Flags of the scheduler (`ipvsadm -b`).";
+        "persistence_timeout_s" TIMEOUT, "seconds", Means("no persistence"), "not supported yet",
+            "360", Reload, "Clients come back to the same destination for so long (`ipvsadm -p`).";
+        "persistence_mask" Text, "", Means("every client for itself"), "not supported yet", r#""255.255.255.0""#, Reload,
+            "Clients of one network count as one (`ipvsadm -M`).";
+        "one_packet" Boolean, "", Default("false"), "`true` is not supported yet", "true", Reload,
+            "UDP: every packet is scheduled by itself (`ipvsadm -o`).";
+        "port" Text, "", Means("the port whose network the address lies in"), "the name of a `[[port]]`",
+            r#""client""#, Reload, "The port that answers ARP for the address.";
+    }
+    Destination {
+        "address" Text, "", Required, "`ADDRESS` or `ADDRESS:PORT`; unique in its service", r#""10.1.0.1:8080""#, Reload,
+            "The real server (RIP) and its port. Without a port it is the service's, which is the only one that `dr` \
+             and `tun` allow.";
+        "forward" Word(&["nat", "dr", "tun"]), "", Default(r#""dr""#), "", r#""nat""#, Reload,
+            "How packets reach it: `nat` rewrites addresses, `dr` (direct routing) only MAC addresses, `tun` wraps \
+             them in IPIP.";
+        "weight" Number(0, WEIGHT_MAX), "", Default("1"), "", "3", Reload,
+            "Its share of new connections; 0 quiesces: connections go on, new ones go elsewhere.";
+        "threshold_upper" COUNT, "connections", Default("0"), "0 is unlimited", "1_000", Reload,
+            "From so many connections on it gets no new ones (`ipvsadm -x`).";
+        "threshold_lower" COUNT, "connections", Default("0"),
+            "0 is three quarters of `threshold_upper`; at most `threshold_upper`", "800", Reload,
+            "Below so many it gets new ones again (`ipvsadm -y`).";
+    }
+}

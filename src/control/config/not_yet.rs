@@ -1,0 +1,56 @@
+//! What the file can say and the director cannot do yet: one function each, so that lifting one is deleting it and
+//! its calls.
+
+use super::file::ServiceTable;
+use crate::model::Protocol;
+use std::net::IpAddr;
+use std::ops::Range;
+
+/// IPv6 addresses, wherever they stand.
+pub(super) fn family(address: IpAddr) -> Result<(), String> {
+    match address {
+        IpAddr::V4(_) => Ok(()),
+        IpAddr::V6(_) => Err("IPv6 is not supported yet; give an IPv4 address".to_owned()),
+    }
+}
+
+/// SCTP services.
+pub(super) fn protocol(protocol: Protocol) -> Result<(), String> {
+    match protocol {
+        Protocol::Sctp => Err("\"sctp\" is not supported yet; allowed: \"tcp\", \"udp\"".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// Services on every port: as in IPVS they exist only with persistence.
+pub(super) fn every_port(port: u16) -> Result<(), String> {
+    match port {
+        0 => Err("port 0 (every port) needs persistence, which is not supported yet; give a port".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// Destinations on the director itself (forwarding method Local).
+pub(super) fn local_destination(address: IpAddr, owner: &str) -> String {
+    format!("{address} is {owner}: real servers on the director itself are not supported yet")
+}
+
+/// Keys of `[[service]]` that are read and refused.
+pub(super) fn service_keys(table: &ServiceTable) -> Vec<(Range<usize>, &'static str, &'static str)> {
+    let mut refused = Vec::new();
+    if let Some(mark) = &table.mark {
+        let message = "services on firewall marks are not supported yet; use `protocol` and `address`";
+        refused.push((mark.span(), "mark", message));
+    }
+    if let Some(timeout) = &table.persistence_timeout_s {
+        refused.push((timeout.span(), "persistence_timeout_s", "persistence is not supported yet; leave the key out"));
+    }
+    if let Some(mask) = &table.persistence_mask {
+        refused.push((mask.span(), "persistence_mask", "persistence is not supported yet; leave the key out"));
+    }
+    if let Some(one_packet) = table.one_packet.as_ref().filter(|on| *on.get_ref()) {
+        let message = "one-packet scheduling is not supported yet; leave the key out";
+        refused.push((one_packet.span(), "one_packet", message));
+    }
+    refused
+}

@@ -1,0 +1,103 @@
+//! `docs/configuration.md` is made from the registry of keys.
+
+use super::super::keys::{Absent, Change, Key, Table};
+use super::*;
+use std::fmt::Write;
+
+const HEAD: &str = r#"# Configuration
+
+<!-- Made from src/control/config/keys.rs; `POLLUX_BLESS=1 cargo test --no-default-features configuration_page` writes it anew. -->
+
+Pollux reads one TOML file: `pollux run --config FILE`; `pollux check FILE` only validates it. Every mistake is told with
+file, line, key and what is allowed, and a file with a mistake changes nothing: a running director keeps what it has.
+A key that is not on this page is a mistake.
+
+`pollux reload` (or SIGHUP) applies the changed file. Keys marked *reload* change while traffic flows; connections to
+destinations that stay are untouched. When a key marked *restart* has changed, the reload is refused with
+"restart needed" and applies nothing at all.
+
+A small director, as an example:
+
+```toml
+"#;
+
+const EXAMPLE: &str = r#"[dpdk]
+eal_args = ["--no-huge", "--no-pci", "--vdev", "net_af_packet0,iface=veth0", "--vdev", "net_af_packet1,iface=veth1"]
+
+[workers]
+cores = [1]
+
+[[port]]
+name = "client"
+device = "net_af_packet0"
+addresses = ["192.0.2.254/24"]
+
+[[port]]
+name = "server"
+device = "net_af_packet1"
+addresses = ["10.1.0.254/24"]
+
+[[route]]
+prefix = "0.0.0.0/0"
+via = "192.0.2.1"
+
+[[service]]
+protocol = "tcp"
+address = "192.0.2.10:80"
+scheduler = "wlc"
+
+[[service.destination]]
+address = "10.1.0.1:8080"
+forward = "nat"
+weight = 1
+
+[[service.destination]]
+address = "10.1.0.2:8080"
+forward = "nat"
+weight = 3
+"#;
+
+fn page() -> String {
+    let mut page = format!("{HEAD}{EXAMPLE}```\n");
+    for table in Table::ALL {
+        write!(page, "\n## `{}`\n\n{}\n\n", table.heading(), table.explanation()).unwrap();
+        page += "| key | type | unit | default | allowed | example | changed by | meaning |\n";
+        page += "|---|---|---|---|---|---|---|---|\n";
+        table.keys().for_each(|key| page += &row(key));
+    }
+    page
+}
+
+fn row(key: &Key) -> String {
+    let absent = match key.absent {
+        Absent::Required => "**required**".to_owned(),
+        Absent::Default(value) => format!("`{value}`"),
+        Absent::Means(prose) => prose.to_owned(),
+    };
+    let change = match key.change {
+        Change::Reload => "reload",
+        Change::Restart => "restart",
+    };
+    let kind = key.kind.name().trim_start_matches("an ").trim_start_matches("a ");
+    let allowed = key.allowed_text();
+    let cells = [key.unit, &absent, &allowed, &format!("`{}`", key.example), change, key.explanation];
+    let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| `{}` | {kind} | {} |\n", key.name, cells.join(" | "))
+}
+
+#[test]
+fn the_configuration_page_is_what_the_registry_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    if std::env::var_os("POLLUX_BLESS").is_some_and(|value| value == "1") {
+        std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap();
+        std::fs::write(path, page()).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(written == page(), "docs/configuration.md is not what keys.rs says; set POLLUX_BLESS=1 to write it anew");
+}
+
+#[test]
+fn the_example_on_the_configuration_page_is_valid() {
+    let config = parse(EXAMPLE);
+    assert_eq!((config.ports.len(), config.services[0].destinations.len()), (2, 2));
+}

@@ -1,0 +1,61 @@
+//! Why a command or a reload was refused. The first words are the kernel's and ipvsadm's own.
+
+use crate::model::ServiceKey;
+use crate::sched::PlanError;
+use std::net::SocketAddr;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("Service already exists: {0}")]
+    ServiceExists(ServiceKey),
+    #[error("No such service: {0}")]
+    NoSuchService(ServiceKey),
+    #[error("Destination already exists: {1} of {0}")]
+    DestinationExists(ServiceKey, SocketAddr),
+    #[error("No such destination: {1} of {0}")]
+    NoSuchDestination(ServiceKey, SocketAddr),
+    #[error("Scheduler not found: {0}")]
+    SchedulerNotFound(String),
+    #[error("no [[port]] is named \"{0}\"; there are: {1}")]
+    NoSuchPort(String, String),
+    #[error("{0}: {1}")]
+    Plan(ServiceKey, PlanError),
+    #[error("{0}: {1}")]
+    Refused(String, Refusal),
+    #[error("services on {0} name different ports; one address is answered for on one port only")]
+    PortConflict(std::net::IpAddr),
+    #[error("restart needed, nothing was changed: {}", .0.join("; "))]
+    RestartNeeded(Vec<String>),
+}
+
+/// What a service or a destination must not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("a service's protocol is tcp, udp or sctp")]
+    Protocol,
+    #[error("zero port specified for non-persistent service; give it a persistence timeout")]
+    ZeroPort,
+    #[error("a mark is 1 or greater")]
+    ZeroMark,
+    #[error("one-packet scheduling is only for UDP virtual services")]
+    OnePacket,
+    #[error("a persistence timeout is between 1 and 2678400 seconds (31 days)")]
+    PersistenceTimeout,
+    #[error("the client network's prefix is between 1 and the address's length")]
+    PersistencePrefix,
+    #[error("address not unicast")]
+    NotUnicast,
+    #[error("different address family is allowed only for tunneling servers (forward = tun)")]
+    Family,
+    #[error(
+        "with dr and tun the packet arrives unchanged, so the destination's port must be the service's; \
+         use nat to map ports"
+    )]
+    PortMapping,
+    #[error("a weight is at most 2147483647")]
+    Weight,
+    #[error("thresholds are at most 65535")]
+    Threshold,
+    #[error("the lower threshold is greater than the upper one")]
+    ThresholdOrder,
+}

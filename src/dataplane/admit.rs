@@ -1,0 +1,108 @@
+//! Packets without a connection: whose they are, and the new connections that begin with them.
+
+use super::director::{Director, Packet};
+use super::forward::Inbound;
+use super::frame::Frame;
+use super::icmp::is_host;
+use super::outlet::Outlet;
+use super::tcp;
+use crate::model::timeouts::FIRST_S;
+use crate::model::{DestId, DropReason, Forward, Protocol, ServiceId, Tick};
+use crate::sched::Flow;
+use crate::tables::connections::{Conn, ConnId, flags};
+use crate::wire::address::{Address, Ip4};
+use crate::wire::icmp::IcmpError;
+
+impl<F: Frame> Director<F> {
+    /// No connection knows this packet.
+    #[cold]
+    pub(super) fn no_connection(
+        &mut self,
+        frame: F,
+        packet: &Packet,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        let destination = packet.key.destination;
+        let Some(local) = self.network.local(destination.to_ip()) else {
+            return self.not_ours(frame, packet, out);
+        };
+        if !is_host(packet.key.source) {
+            return Err(DropReason::SourceBad);
+        }
+        if let Some(service) = self.service_of(packet) {
+            return self.admit(frame, packet, service, out);
+        }
+        debug_assert!(local.is_virtual || local.interface.is_some());
+        self.local(frame, packet, out)
+    }
+
+    fn not_ours(&mut self, frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+        let destination = packet.key.destination;
+        let [first, ..] = destination.octets();
+        if first >= 224 || packet.to_group || self.network.is_subnet_broadcast(destination.to_ip()) {
+            return Err(DropReason::Multicast);
+        }
+        self.transit(frame, packet, out)
+    }
+
+    fn service_of(&self, packet: &Packet) -> Option<ServiceId> {
+        let protocol = Protocol::from_number(packet.parsed.protocol)?;
+        let [_, _, high, low] = packet.key.ports.to_ne_bytes();
+        self.snapshot.directory.find(protocol, packet.key.destination.to_ip(), u16::from_be_bytes([high, low]))
+    }
+
+    /// A packet to a service: schedules a new connection if the packet may start one.
+    fn admit(
+        &mut self,
+        frame: F,
+        packet: &Packet,
+        service: ServiceId,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        let is_tcp = packet.parsed.protocol == Protocol::Tcp.number();
+        if is_tcp && !tcp::may_start(packet.parsed.tcp_flags, self.snapshot.settings.sloppy_tcp) {
+            return Err(DropReason::NotSyn);
+        }
+        let flow = self.flow_of(packet);
+        let Some(dest) = self.services.schedule(service, &self.destinations, &flow) else {
+            self.send_icmp_error(&frame, packet, IcmpError::PORT_UNREACHABLE, out);
+            return Err(DropReason::NoDestination);
+        };
+        let id = self.new_connection(packet, dest)?;
+        self.forward_in(frame, packet, id, Inbound::First, out)
+    }
+
+    fn flow_of(&self, packet: &Packet) -> Flow {
+        let [a, b, c, d] = packet.key.ports.to_ne_bytes();
+        Flow {
+            client: packet.key.source.to_ip(),
+            client_port: u16::from_be_bytes([a, b]),
+            destination: packet.key.destination.to_ip(),
+            destination_port: u16::from_be_bytes([c, d]),
+            now: self.now,
+        }
+    }
+
+    fn new_connection(&mut self, packet: &Packet, dest: DestId) -> Result<ConnId, DropReason> {
+        let state = self.destinations.get(dest).ok_or(DropReason::Internal)?;
+        let [a, b, c, d] = packet.key.ports.to_ne_bytes();
+        let is_nat = state.forward == Forward::Nat;
+        let conn = Conn::<Ip4> {
+            client: packet.key.source,
+            virt: packet.key.destination,
+            server: state.address,
+            client_port: [a, b],
+            virtual_port: [c, d],
+            server_port: if state.port == [0, 0] || !is_nat { [c, d] } else { state.port },
+            protocol: packet.parsed.protocol,
+            flags: flags::INACTIVE | if is_nat { flags::NAT } else { flags::NO_OUTPUT },
+            dest,
+            timeout: FIRST_S * Tick::PER_S,
+            ..Conn::default()
+        };
+        let id = self.connections.insert(conn, self.now.tick()).map_err(|_| DropReason::TableFull)?;
+        self.destinations.bind(dest);
+        self.counters.connections_created.add(1);
+        Ok(id)
+    }
+}

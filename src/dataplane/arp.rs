@@ -1,0 +1,92 @@
+//! ARP (RFC 826): answering for the director's own addresses, asking for next hops, announcing virtual addresses.
+
+use super::director::{Director, Packet};
+use super::frame::Frame;
+use super::outlet::Outlet;
+use super::snapshot::Interface;
+use crate::model::DropReason;
+use crate::wire::Header;
+use crate::wire::arp::{ArpPacket, FRAME_LEN};
+use crate::wire::ethernet::{EthernetHeader, MacAddr, ethertype};
+use std::net::Ipv4Addr;
+
+impl<F: Frame> Director<F> {
+    /// An ARP frame came in: learn its sender, answer its question in place.
+    #[cold]
+    pub(super) fn arp(&mut self, mut frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+        let l3 = usize::from(packet.parsed.l3);
+        let arp = frame.head().get(l3..).and_then(ArpPacket::parse).ok_or(DropReason::ArpBad)?;
+        let (sender, sender_mac, target) = (arp.sender_ip(), arp.sender_mac, arp.target_ip());
+        let (is_request, reply_from) = (arp.is_request(), *arp);
+        let interface = self.network.interface_of(packet.port, packet.parsed.vlan).ok_or(DropReason::UnknownVlan)?;
+        let (id, mac) = (interface.id, interface.mac);
+        if self.network.local(sender.into()).is_some() {
+            // somebody else claims an address of ours
+            return Err(DropReason::ArpConflict);
+        }
+        let answers = self.network.local(target.into()).is_some_and(|local| local.interface == Some(id));
+        if !sender.is_unspecified() && self.network.is_connected(id, sender.into()) {
+            self.network.confirm(id, sender.into(), sender_mac.0, answers, self.now, out);
+        }
+        if !is_request {
+            self.counters.consumed.add(1);
+            return Ok(());
+        }
+        if !answers {
+            return Err(DropReason::ArpNotOurs);
+        }
+        let reply = reply_from.reply(MacAddr(mac));
+        let bytes = frame.head_mut().get_mut(l3..).ok_or(DropReason::Internal)?;
+        reply.put(bytes).ok_or(DropReason::ArpBad)?;
+        let header = EthernetHeader::of_mut(frame.head_mut()).ok_or(DropReason::Internal)?;
+        (header.destination, header.source) = (sender_mac, MacAddr(mac));
+        self.counters.consumed.add(1);
+        out.transmit(packet.port, frame);
+        Ok(())
+    }
+
+    /// Announces virtual addresses that have appeared, a few at a time.
+    pub(super) fn announce(&mut self, out: &mut impl Outlet<F>) {
+        for _ in 0..4 {
+            let Some((interface, address)) = self.network.announcements.pop() else { return };
+            if !self.announces {
+                continue;
+            }
+            if let Some(interface) = self.network.interfaces.get(interface.index()) {
+                let gratuitous = ArpPacket::gratuitous(MacAddr(interface.mac), address);
+                send(&gratuitous, MacAddr::BROADCAST, interface, out);
+            }
+        }
+    }
+}
+
+/// Asks who has `target`; directly `mac` if given, else everybody.
+pub fn send_request<F: Frame>(
+    interface: &Interface,
+    source: Ipv4Addr,
+    target: Ipv4Addr,
+    mac: Option<[u8; 6]>,
+    out: &mut impl Outlet<F>,
+) {
+    let request = ArpPacket::request(MacAddr(interface.mac), source, target);
+    send(&request, mac.map_or(MacAddr::BROADCAST, MacAddr), interface, out);
+}
+
+fn send<F: Frame>(arp: &ArpPacket, to: MacAddr, interface: &Interface, out: &mut impl Outlet<F>) {
+    let mut bytes = [0; FRAME_LEN];
+    let header = EthernetHeader::new(to, MacAddr(interface.mac), ethertype::ARP);
+    let whole = header.put(&mut bytes).and_then(|rest| arp.put(rest));
+    debug_assert!(whole.is_some(), "FRAME_LEN is the sum of both");
+    // a question that finds no buffer is asked again by the neighbour's timer
+    let Some(mut frame) = out.alloc() else { return };
+    let sent = match interface.vlan {
+        None => frame.extend(&bytes),
+        Some(vlan) => {
+            let tag = vlan.to_be_bytes();
+            frame.extend(&bytes[..12]) && frame.extend(&[0x81, 0, tag[0], tag[1]]) && frame.extend(&bytes[12..])
+        }
+    };
+    if sent {
+        out.transmit(interface.port, frame);
+    }
+}

@@ -1,0 +1,246 @@
+//! One worker's director: a burst of frames, a time and a snapshot in; frames, counters and connections out.
+//!
+//! [`Director::process`] is a packet's life, one line a stage. The first three stages go over the whole burst, so that
+//! the cache misses of its packets overlap: parse; hash, with the index bucket on its way; guess, with the connection
+//! on its way. Then each packet is finished, in order: state, timers, counters, rewriting, sending.
+
+use super::destinations::{Destinations, SharedCounters};
+use super::forward::Inbound;
+use super::frame::Frame;
+use super::icmp::RateLimit;
+use super::network::NetworkState;
+use super::outlet::Outlet;
+use super::pick_up::PickUp;
+use super::services::Services;
+use super::snapshot::Snapshot;
+use crate::model::limits::{BURST, EXPIRE_PER_POLL};
+use crate::model::timeouts::Timeouts;
+use crate::model::{DropReason, PortId, Time, WorkerCounters, WorkerId};
+use crate::tables::connections::{Connections, Direction, Key};
+use crate::tables::memory::NoMemory;
+use crate::wire::address::{Address, Ip4};
+use crate::wire::ip_protocol::{TCP, UDP};
+use crate::wire::parse::{Kind, Malformed, Parsed, parse};
+use arrayvec::ArrayVec;
+use std::sync::Arc;
+
+/// What the stages know of one frame of the burst.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet {
+    pub parsed: Parsed,
+    pub port: PortId,
+    /// The frame came to a group address of its link.
+    pub to_group: bool,
+    pub key: Key<Ip4>,
+    hash: u64,
+    guess: Option<u32>,
+}
+
+/// What a director is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameters {
+    pub worker: WorkerId,
+    pub capacity: u32,
+    /// Random numbers for the connection table.
+    pub seeds: [u64; 4],
+    pub now: Time,
+}
+
+/// A director on one worker. Nothing in it is shared but counters, which it alone writes.
+pub struct Director<F: Frame> {
+    pub(super) connections: Connections<Ip4>,
+    pub(super) destinations: Destinations,
+    pub(super) services: Services,
+    pub(super) network: NetworkState<F>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) timeouts: Arc<Timeouts>,
+    pub(super) pick_up: Option<PickUp>,
+    pub(super) counters: Arc<WorkerCounters>,
+    pub(super) icmp_limit: RateLimit,
+    pub(super) ip_id: u64,
+    /// Of several workers only one announces addresses.
+    pub(super) announces: bool,
+    pub(super) now: Time,
+    /// When the schedulers last did their housekeeping.
+    ticked: Time,
+}
+
+impl<F: Frame> Director<F> {
+    pub fn new(parameters: Parameters) -> Result<Self, NoMemory> {
+        let Parameters { worker, capacity, seeds, now } = parameters;
+        Ok(Self {
+            connections: Connections::new(capacity, seeds, now.tick())?,
+            destinations: Destinations::new()?,
+            services: Services::default(),
+            network: NetworkState::default(),
+            snapshot: Arc::default(),
+            timeouts: Arc::default(),
+            pick_up: None,
+            counters: Arc::default(),
+            icmp_limit: RateLimit::default(),
+            ip_id: seeds[0] ^ seeds[3],
+            announces: worker == WorkerId(0),
+            now,
+            ticked: now,
+        })
+    }
+
+    /// This worker's counters, for the control thread to read.
+    pub fn counters(&self) -> (Arc<WorkerCounters>, SharedCounters) {
+        (self.counters.clone(), self.destinations.shared())
+    }
+
+    /// The time of the last burst.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    pub fn connections(&self) -> &Connections<Ip4> {
+        &self.connections
+    }
+
+    pub fn network(&self) -> &NetworkState<F> {
+        &self.network
+    }
+
+    /// What happens to a burst of frames received on `port`. `frames` is empty afterwards.
+    pub fn process(&mut self, port: PortId, frames: &mut ArrayVec<F, BURST>, now: Time, out: &mut impl Outlet<F>) {
+        self.now = now;
+        self.counters.received.add(frames.len() as u64);
+        self.counters.bursts.add(1);
+        let mut packets = ArrayVec::<Result<Packet, DropReason>, BURST>::new();
+        for frame in frames.iter() {
+            frame.prefetch();
+        }
+        for frame in frames.iter_mut() {
+            packets.push(self.parse(port, frame));
+        }
+        for packet in packets.iter_mut().flatten() {
+            packet.hash = self.connections.hash(&packet.key);
+            self.connections.prefetch(packet.hash);
+        }
+        for packet in packets.iter_mut().flatten() {
+            packet.guess = self.connections.guess(packet.hash);
+        }
+        for (frame, packet) in frames.drain(..).zip(packets) {
+            let verdict = packet.and_then(|packet| self.finish(frame, &packet, out));
+            if let Err(reason) = verdict {
+                self.counters.dropped(reason);
+            }
+        }
+    }
+
+    /// Work between bursts, bounded by the packets just `processed`.
+    pub fn housekeeping(&mut self, processed: usize, now: Time, out: &mut impl Outlet<F>) {
+        self.now = now;
+        self.expire(2 * processed + EXPIRE_PER_POLL);
+        self.network.maintain(now, &self.counters, out);
+        if now.since(self.ticked) >= 1_000_000 {
+            self.ticked = now;
+            self.services.tick(now);
+        }
+        if !self.network.announcements.is_empty() {
+            self.announce(out);
+        }
+    }
+
+    #[inline(always)]
+    fn parse(&self, port: PortId, frame: &mut F) -> Result<Packet, DropReason> {
+        let parsed = match parse(frame.head(), frame.len()) {
+            Err(Malformed::Truncated) => parse_again(frame),
+            parsed => parsed,
+        }
+        .map_err(DropReason::from)?;
+        let interface = self.network.interface_of(port, parsed.vlan).ok_or(DropReason::UnknownVlan)?;
+        let to_us = frame.head()[..6] == interface.mac;
+        let to_group = frame.head()[0] & 1 != 0;
+        if !to_us && !to_group {
+            return Err(DropReason::NotOurMac);
+        }
+        if parsed.kind == Kind::Ipv4 && frame.len() > parsed.frame_len() {
+            frame.truncate(parsed.frame_len());
+        }
+        let key = if parsed.kind == Kind::Ipv4 { key_of(frame.head(), &parsed) } else { Key::default() };
+        Ok(Packet { parsed, port, to_group, key, hash: 0, guess: None })
+    }
+
+    /// The rest of a packet's life, its cache lines being there.
+    #[inline(always)]
+    fn finish(&mut self, frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+        if packet.parsed.kind != Kind::Ipv4 || packet.parsed.fragment || !matches!(packet.parsed.protocol, TCP | UDP) {
+            return self.finish_other(frame, packet, out);
+        }
+        match self.connections.confirm(packet.guess, &packet.key, packet.hash) {
+            Some((id, direction)) => {
+                if !self.now.tick().is_before(self.connections.get(id).timer.deadline) {
+                    return self.finish_expired(frame, packet, id, out);
+                }
+                match direction {
+                    Direction::In => self.forward_in(frame, packet, id, Inbound::Established, out),
+                    Direction::Out => self.forward_out(frame, packet, id, out),
+                }
+            }
+            None => self.no_connection(frame, packet, out),
+        }
+    }
+
+    /// The connection's time is up; its timer has just not been looked at yet.
+    #[cold]
+    fn finish_expired(
+        &mut self,
+        frame: F,
+        packet: &Packet,
+        id: crate::tables::connections::ConnId,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        self.end(id);
+        self.no_connection(frame, packet, out)
+    }
+
+    #[cold]
+    fn finish_other(&mut self, frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+        match packet.parsed.kind {
+            Kind::Arp => self.arp(frame, packet, out),
+            Kind::Ipv6 => Err(DropReason::UnknownEthertype),
+            Kind::Ipv4 if packet.parsed.fragment => Err(DropReason::Fragment),
+            Kind::Ipv4 => self.no_connection(frame, packet, out),
+        }
+    }
+}
+
+/// The head ended inside the headers: with more of the frame in it, parsing may get further.
+#[cold]
+fn parse_again<F: Frame>(frame: &mut F) -> Result<Parsed, Malformed> {
+    // Ethernet with a tag, IPv4 with all options, TCP's fixed part
+    const HEADERS_MAX: usize = 18 + 60 + 20;
+    let wanted = frame.len().min(HEADERS_MAX);
+    if frame.head().len() >= wanted || !frame.pull(wanted) {
+        return Err(Malformed::Truncated);
+    }
+    parse(frame.head(), frame.len())
+}
+
+#[inline(always)]
+fn key_of(head: &[u8], parsed: &Parsed) -> Key<Ip4> {
+    let l3 = usize::from(parsed.l3);
+    let addresses = &head[l3 + 12..l3 + 20];
+    Key {
+        source: Ip4::read(addresses),
+        destination: Ip4::read(&addresses[4..]),
+        ports: parsed.ports,
+        kind: parsed.protocol.into(),
+    }
+}
+
+impl From<Malformed> for DropReason {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::Truncated => Self::Truncated,
+            Malformed::UnknownEthertype => Self::UnknownEthertype,
+            Malformed::IpHeaderBad => Self::IpHeaderBad,
+            Malformed::IpChecksumBad => Self::IpChecksumBad,
+            Malformed::IpLengthBad => Self::IpLengthBad,
+            Malformed::L4Truncated => Self::L4Truncated,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Connections end: their time is up, or somebody wants them gone.
+
+use super::director::Director;
+use super::frame::Frame;
+use crate::model::timeouts::REARM_S;
+use crate::model::{DestId, Tick};
+use crate::tables::connections::{Conn, ConnId, flags};
+use crate::wire::address::Ip4;
+use arrayvec::ArrayVec;
+
+/// Entries handled together, so that the cache misses of their removal overlap.
+const BATCH: usize = 16;
+
+impl<F: Frame> Director<F> {
+    /// Looks at up to `budget` timers that have come up.
+    pub(super) fn expire(&mut self, mut budget: usize) {
+        let now = self.now.tick();
+        while budget > 0 {
+            let mut due = ArrayVec::<ConnId, BATCH>::new();
+            let more = self.collect_due(now, &mut budget, &mut due);
+            for id in &due {
+                self.connections.prefetch_remove(*id);
+            }
+            for id in due {
+                self.expire_or_keep(id, now);
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// False when nothing more is due.
+    fn collect_due(&mut self, now: Tick, budget: &mut usize, due: &mut ArrayVec<ConnId, BATCH>) -> bool {
+        while *budget > 0 && !due.is_full() {
+            *budget -= 1;
+            match self.connections.next_due(now) {
+                Ok(Some(id)) => due.push(id),
+                Ok(None) => {}
+                Err(()) => return false,
+            }
+        }
+        true
+    }
+
+    /// Others may still depend on it; then it lives on for a while (ip_vs_conn_expire).
+    fn expire_or_keep(&mut self, id: ConnId, now: Tick) {
+        if self.connections.get(id).controlled > 0 {
+            self.connections.file_again(id, now, REARM_S * Tick::PER_S);
+            return;
+        }
+        let conn = self.connections.remove_unlinked(id);
+        self.ended(&conn);
+    }
+
+    /// Ends a connection now.
+    pub(super) fn end(&mut self, id: ConnId) {
+        let conn = self.connections.remove(id);
+        self.ended(&conn);
+    }
+
+    fn ended(&mut self, conn: &Conn<Ip4>) {
+        self.counters.connections_expired.add(1);
+        if conn.dest != DestId::NONE && !conn.has(flags::UNBOUND) {
+            self.destinations.unbind(conn.dest, conn.has(flags::INACTIVE));
+        }
+    }
+}

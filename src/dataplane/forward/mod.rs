@@ -1,0 +1,217 @@
+//! Packets of connections: state, timers, counters, and what each forwarding method does to the packet.
+//!
+//! The order is the kernel's: from the client, state first and TTL and MTU when the packet leaves (ip_vs_in,
+//! ip_vs_xmit.c); from the server, TTL and MTU first, as the packet is being routed (ip_forward), then state.
+
+mod nat;
+mod tun;
+
+use super::destinations::{DestState, Way};
+use super::director::{Director, Packet};
+use super::frame::Frame;
+use super::outlet::Outlet;
+use super::tcp::{self, Side};
+use crate::model::state::TcpState;
+use crate::model::{DestId, DropReason, Forward, Protocol};
+use crate::tables::connections::{ConnId, flags};
+use crate::wire::Header;
+use crate::wire::icmp::IcmpError;
+use crate::wire::ipv4::Ipv4Header;
+
+/// Whether a packet found its connection or has just made it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inbound {
+    First,
+    Established,
+}
+
+impl<F: Frame> Director<F> {
+    /// A packet from a client, of connection `id`.
+    #[inline(always)]
+    pub(super) fn forward_in(
+        &mut self,
+        frame: F,
+        packet: &Packet,
+        id: ConnId,
+        kind: Inbound,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        let dest_id = self.connections.get(id).dest;
+        let Some(dest) = self.destinations.get(dest_id) else { return Err(DropReason::Internal) };
+        let (method, available, weight) = (dest.forward, dest.available, dest.weight);
+        if kind == Inbound::Established {
+            if !available {
+                return self.destination_gone(frame, packet, id, out);
+            }
+            if tcp::is_new_connection(packet.parsed.tcp_flags) && self.is_reusable(id, weight) {
+                return self.start_anew(frame, packet, id, out);
+            }
+        }
+        let conn = self.connections.get_mut(id);
+        conn.in_packets = conn.in_packets.wrapping_add(1);
+        let counters = self.destinations.counters(dest_id);
+        counters.in_packets.add(1);
+        counters.in_bytes.add(packet.parsed.ip_len.into());
+        self.advance_state(packet, id, Side::Input);
+        let way = self.way_of(dest_id)?;
+        match method {
+            Forward::Dr => self.send_dr(frame, packet, way, out),
+            Forward::Nat => self.send_nat_in(frame, packet, id, way, out),
+            Forward::Tun(_) => self.send_tun(frame, packet, dest_id, way, out),
+            Forward::Local => self.local(frame, packet, out),
+        }
+    }
+
+    /// A packet from a NAT server, of connection `id`.
+    #[inline(always)]
+    pub(super) fn forward_out(
+        &mut self,
+        frame: F,
+        packet: &Packet,
+        id: ConnId,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        self.check_ttl(&frame, packet, out)?;
+        let next_hop = self.network.next_hop(packet.key.destination, self.now)?;
+        let mtu = self.network.mtu_of(next_hop);
+        self.check_mtu(&frame, packet, mtu, out)?;
+        let dest_id = self.connections.get(id).dest;
+        let counters = self.destinations.counters(dest_id);
+        counters.out_packets.add(1);
+        counters.out_bytes.add(packet.parsed.ip_len.into());
+        self.send_nat_out(frame, packet, id, next_hop, out)
+    }
+
+    /// The connection's state after this packet, its counts, its timer.
+    #[inline(always)]
+    pub(super) fn advance_state(&mut self, packet: &Packet, id: ConnId, side: Side) {
+        let now = self.now.tick();
+        let timeout = if packet.parsed.protocol == Protocol::Tcp.number() {
+            let conn = self.connections.get_mut(id);
+            let side = match side {
+                Side::Input if conn.has(flags::NO_OUTPUT) => Side::InputOnly,
+                side => side,
+            };
+            let next = tcp::next_state(side, conn.state, packet.parsed.tcp_flags);
+            if next as u8 != conn.state {
+                self.change_state(id, next);
+            }
+            self.timeouts.tcp[next as usize]
+        } else {
+            self.timeouts.udp
+        };
+        self.connections.touch(id, timeout, now);
+    }
+
+    fn change_state(&mut self, id: ConnId, next: TcpState) {
+        let conn = self.connections.get_mut(id);
+        conn.state = next as u8;
+        if conn.has(flags::INACTIVE) == next.is_active() && conn.dest != DestId::NONE {
+            conn.flags ^= flags::INACTIVE;
+            self.destinations.set_active(conn.dest, next.is_active());
+        }
+    }
+
+    /// Whether a SYN on this connection's tuple starts a new one (`conn_reuse_mode`, ip_vs_in_hook).
+    #[cold]
+    fn is_reusable(&self, id: ConnId, weight: u32) -> bool {
+        let settings = &self.snapshot.settings;
+        let conn = self.connections.get(id);
+        if settings.expire_nodest_conn && weight == 0 {
+            return true;
+        }
+        let finished = conn.state == TcpState::TimeWait as u8 || conn.state == TcpState::Close as u8;
+        let half_finished = conn.state == TcpState::FinWait as u8 && conn.has(flags::NO_OUTPUT);
+        let reuse = finished || settings.conn_reuse_mode & 2 != 0 && half_finished;
+        settings.conn_reuse_mode != 0 && conn.control == 0 && reuse
+    }
+
+    #[cold]
+    fn start_anew(
+        &mut self,
+        frame: F,
+        packet: &Packet,
+        id: ConnId,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        self.end(id);
+        self.no_connection(frame, packet, out)
+    }
+
+    /// Its server was removed: the packet waits for nobody, unless the connection may be scheduled again.
+    #[cold]
+    fn destination_gone(
+        &mut self,
+        frame: F,
+        packet: &Packet,
+        id: ConnId,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        if !self.snapshot.settings.expire_nodest_conn {
+            return Err(DropReason::DestinationGone);
+        }
+        self.start_anew(frame, packet, id, out)
+    }
+
+    /// The way to a destination, looked up again when the network has changed.
+    #[inline(always)]
+    fn way_of(&mut self, id: DestId) -> Result<Way, DropReason> {
+        let epoch = self.network.epoch();
+        match self.destinations.get(id) {
+            Some(DestState { way: Some(way), way_epoch, .. }) if *way_epoch == epoch => Ok(*way),
+            _ => self.find_way(id),
+        }
+    }
+
+    #[cold]
+    fn find_way(&mut self, id: DestId) -> Result<Way, DropReason> {
+        let address = self.destinations.get(id).ok_or(DropReason::Internal)?.address;
+        let way = self.network.way_to(address, self.now)?;
+        let epoch = self.network.epoch();
+        if let Some(dest) = self.destinations.get_mut(id) {
+            (dest.way, dest.way_epoch) = (Some(way), epoch);
+        }
+        Ok(way)
+    }
+
+    /// Only the MAC addresses change (and the TTL).
+    #[inline(always)]
+    fn send_dr(&mut self, mut frame: F, packet: &Packet, way: Way, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+        self.check_ttl(&frame, packet, out)?;
+        self.check_mtu(&frame, packet, way.mtu, out)?;
+        let l3 = usize::from(packet.parsed.l3);
+        let ip = Ipv4Header::at_mut(frame.head_mut(), l3).ok_or(DropReason::Internal)?;
+        ip.decrement_ttl();
+        self.network.emit(frame, l3, way.neighbour, self.now, out)
+    }
+
+    /// A packet whose TTL ends here is answered, not sent on.
+    #[inline(always)]
+    pub(super) fn check_ttl(&mut self, frame: &F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+        match Ipv4Header::at(frame.head(), packet.parsed.l3.into()) {
+            Some(ip) if ip.ttl > 1 => Ok(()),
+            _ => {
+                self.send_icmp_error(frame, packet, IcmpError::TTL_EXCEEDED, out);
+                Err(DropReason::TtlExceeded)
+            }
+        }
+    }
+
+    /// A packet longer than `mtu` is refused, with word to its sender about what fits.
+    #[inline(always)]
+    pub(super) fn check_mtu(
+        &mut self,
+        frame: &F,
+        packet: &Packet,
+        mtu: u16,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        if packet.parsed.ip_len <= mtu { Ok(()) } else { self.too_long(frame, packet, mtu, out) }
+    }
+
+    #[cold]
+    fn too_long(&mut self, frame: &F, packet: &Packet, mtu: u16, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+        self.send_icmp_error(frame, packet, IcmpError::fragmentation_needed(mtu), out);
+        Err(DropReason::MtuExceeded)
+    }
+}

@@ -1,0 +1,105 @@
+//! NAT: the destination's address and port instead of the virtual ones, and back. Checksums are updated incrementally
+//! (RFC 1624), so a wrong one stays wrong; a UDP packet without checksum gets a full one (ip_vs_proto_udp.c).
+
+use super::super::destinations::Way;
+use super::super::director::{Director, Packet};
+use super::super::frame::Frame;
+use super::super::outlet::Outlet;
+use super::super::tcp::Side;
+use crate::model::DropReason;
+use crate::tables::connections::ConnId;
+use crate::tables::neighbours::NeighbourId;
+use crate::wire::Header;
+use crate::wire::address::Ip4;
+use crate::wire::checksum::{Delta, Sum};
+use crate::wire::ip_protocol::{TCP, UDP};
+use crate::wire::ipv4::Ipv4Header;
+use crate::wire::ports::Ports;
+use crate::wire::tcp::TcpHeader;
+use crate::wire::udp::UdpHeader;
+use zerocopy::network_endian::U16;
+
+/// Which end of the packet is rewritten.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Source,
+    Destination,
+}
+
+impl<F: Frame> Director<F> {
+    #[inline(always)]
+    pub(super) fn send_nat_in(
+        &mut self,
+        mut frame: F,
+        packet: &Packet,
+        id: ConnId,
+        way: Way,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        self.check_ttl(&frame, packet, out)?;
+        self.check_mtu(&frame, packet, way.mtu, out)?;
+        let conn = self.connections.get(id);
+        rewrite(&mut frame, packet, End::Destination, conn.server, conn.server_port)?;
+        self.network.emit(frame, packet.parsed.l3.into(), way.neighbour, self.now, out)
+    }
+
+    #[inline(always)]
+    pub(super) fn send_nat_out(
+        &mut self,
+        mut frame: F,
+        packet: &Packet,
+        id: ConnId,
+        next_hop: NeighbourId,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        let conn = self.connections.get(id);
+        rewrite(&mut frame, packet, End::Source, conn.virt, conn.virtual_port)?;
+        self.advance_state(packet, id, Side::Output);
+        self.network.emit(frame, packet.parsed.l3.into(), next_hop, self.now, out)
+    }
+}
+
+/// Replaces one end's address and port, and decrements the TTL.
+#[inline(always)]
+fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, end: End, address: Ip4, port: [u8; 2]) -> Result<(), DropReason> {
+    let (l3, l4) = (usize::from(packet.parsed.l3), usize::from(packet.parsed.l4));
+    let head = frame.head_mut();
+    let ip = Ipv4Header::at_mut(head, l3).ok_or(DropReason::Internal)?;
+    let field = if end == End::Source { &mut ip.source } else { &mut ip.destination };
+    let old = std::mem::replace(field, address.octets());
+    let addresses = Delta::of_v4(old.into(), address.octets().into());
+    addresses.and(Delta::TTL_DECREMENT).apply(&mut ip.checksum);
+    ip.ttl -= 1;
+    let ports = Ports::at_mut(head, l4).ok_or(DropReason::L4Truncated)?;
+    let field = if end == End::Source { &mut ports.source } else { &mut ports.destination };
+    let old = std::mem::replace(field, U16::from_bytes(port));
+    let delta = addresses.and(Delta::of_u16(old.get(), field.get()));
+    match packet.parsed.protocol {
+        TCP => delta.apply(&mut TcpHeader::at_mut(head, l4).ok_or(DropReason::L4Truncated)?.checksum),
+        UDP => {
+            let udp = UdpHeader::at_mut(head, l4).ok_or(DropReason::L4Truncated)?;
+            if udp.has_checksum() { delta.apply_udp(&mut udp.checksum) } else { fill_udp_checksum(frame, packet) }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A full checksum over the datagram, to the end of the IP packet.
+#[cold]
+fn fill_udp_checksum<F: Frame>(frame: &mut F, packet: &Packet) {
+    let (l3, l4) = (usize::from(packet.parsed.l3), usize::from(packet.parsed.l4));
+    let Some(ip) = Ipv4Header::at(frame.head(), l3) else { return };
+    let end = packet.parsed.frame_len();
+    let pseudo = Sum::pseudo_v4(ip.source(), ip.destination(), UDP, (end - l4) as u16);
+    let mut at = 0;
+    let payload = frame.segments().map(|segment| {
+        let range = l4.saturating_sub(at).min(segment.len())..end.saturating_sub(at).min(segment.len());
+        at += segment.len();
+        &segment[range]
+    });
+    let checksum = pseudo.and(Sum::of_segments(payload)).finish_udp();
+    if let Some(udp) = UdpHeader::at_mut(frame.head_mut(), l4) {
+        udp.checksum = checksum;
+    }
+}

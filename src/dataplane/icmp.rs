@@ -1,0 +1,104 @@
+//! ICMP errors of the director's own (RFC 792, RFC 1812 §4.3), as the kernel sends them.
+
+use super::director::{Director, Packet};
+use super::frame::Frame;
+use super::outlet::Outlet;
+use crate::model::Time;
+use crate::model::limits::{ICMP_ERRORS_BURST, ICMP_ERRORS_PER_S};
+use crate::wire::Header;
+use crate::wire::address::Ip4;
+use crate::wire::icmp::{IcmpError, IcmpHeader, QUOTE_LEN_MAX, may_be_answered};
+use crate::wire::ipv4::{self, Ipv4Header};
+
+/// How many errors may be sent at the moment.
+#[derive(Debug, Default)]
+pub struct RateLimit {
+    tokens: u64,
+    filled: Time,
+}
+
+impl RateLimit {
+    /// Takes a token if there is one.
+    pub fn take(&mut self, now: Time) -> bool {
+        let earned = now.since(self.filled) * ICMP_ERRORS_PER_S / 1_000_000_000;
+        if earned > 0 || self.filled == Time(0) {
+            self.tokens = if self.filled == Time(0) { ICMP_ERRORS_BURST } else { self.tokens + earned };
+            self.tokens = self.tokens.min(ICMP_ERRORS_BURST);
+            self.filled = now;
+        }
+        let has_one = self.tokens > 0;
+        self.tokens -= u64::from(has_one);
+        has_one
+    }
+}
+
+impl<F: Frame> Director<F> {
+    /// Tells the sender of `frame` what is wrong, unless the rules or the rate limit forbid it. The packet must still be
+    /// as it came. What is lost here is not a packet of anybody's, so it has a counter but no drop reason.
+    #[cold]
+    pub(super) fn send_icmp_error(&mut self, frame: &F, packet: &Packet, error: IcmpError, out: &mut impl Outlet<F>) {
+        if self.make_icmp_error(frame, packet, error, out).is_some() {
+            self.counters.icmp_sent.add(1);
+        } else {
+            self.counters.icmp_suppressed.add(1);
+        }
+    }
+
+    fn make_icmp_error(
+        &mut self,
+        frame: &F,
+        packet: &Packet,
+        error: IcmpError,
+        out: &mut impl Outlet<F>,
+    ) -> Option<()> {
+        let mut quote = [0; QUOTE_LEN_MAX + ipv4::HEADER_LEN_MAX];
+        let len = usize::from(packet.parsed.ip_len).min(quote.len());
+        if !frame.copy_out(packet.parsed.l3.into(), &mut quote[..len]) || !may_be_answered(&quote[..len]) {
+            return None;
+        }
+        if !self.icmp_limit.take(self.now) {
+            return None;
+        }
+        let cause = Ipv4Header::of(&quote)?;
+        let (client, destination) = (cause.source(), cause.destination());
+        let way = self.network.way_to(client.into(), self.now).ok()?;
+        let source = match self.network.local(destination.into()) {
+            Some(_) => destination,
+            None => way.source.octets().into(),
+        };
+        let mut bytes = [0; ipv4::HEADER_LEN + IcmpHeader::LEN + QUOTE_LEN_MAX];
+        let id = self.next_ip_id();
+        let written = error.write(&mut bytes, &quote[..len], source, id, false)?;
+        let mut reply = out.alloc()?;
+        if !reply.extend(&[0; 14]) || !reply.extend(&bytes[..written]) {
+            return None;
+        }
+        self.network.emit(reply, 14, way.neighbour, self.now, out).ok()
+    }
+
+    /// An identification for a packet of our own that may be fragmented on its way (RFC 6864 §4.2).
+    pub(super) fn next_ip_id(&mut self) -> u16 {
+        self.ip_id = self.ip_id.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.ip_id >> 48) as u16
+    }
+}
+
+/// Whether `address` can be the source of a packet at all.
+pub fn is_host(address: Ip4) -> bool {
+    let [first, ..] = address.octets();
+    first != 0 && first != 127 && first < 224
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_errors_is_cut_to_the_limit_and_refills() {
+        let mut limit = RateLimit::default();
+        let sent = |limit: &mut RateLimit, now: Time| (0..10_000).filter(|_| limit.take(now)).count() as u64;
+        assert_eq!(sent(&mut limit, Time::from_ms(1)), ICMP_ERRORS_BURST);
+        assert_eq!(sent(&mut limit, Time::from_ms(11)), 10);
+        assert_eq!(sent(&mut limit, Time::from_ms(10_000)), ICMP_ERRORS_BURST);
+    }
+}

@@ -1,0 +1,181 @@
+//! What passes between the control thread and one worker: snapshots and requests one way, acknowledgements and
+//! answers the other. Two bounded lock-free queues; neither side ever waits for the other.
+
+use super::director::Director;
+use super::frame::Frame;
+use super::snapshot::Snapshot;
+use crate::model::state::state_name;
+use crate::model::{InterfaceId, Protocol, Tick};
+use crate::tables::connections::{Conn, flags};
+use crate::tables::neighbours::State;
+use crate::wire::address::{Address, Ip4};
+use crossbeam::queue::ArrayQueue;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Messages under way at once: one snapshot, one listing, a stop, and room.
+const DEPTH: usize = 8;
+/// Table entries a worker looks at between two bursts for a listing.
+const LOOK_AT_PER_POLL: u32 = 64;
+
+/// From the control thread.
+pub enum Request {
+    Snapshot(Arc<Snapshot>),
+    /// Fills `rows` up to its capacity, going on at `cursor` (0 at first).
+    Connections {
+        cursor: u32,
+        rows: Vec<ConnectionRow>,
+    },
+    /// Fills `rows` up to its capacity.
+    Neighbours {
+        rows: Vec<NeighbourRow>,
+    },
+    Stop,
+}
+
+/// From the worker.
+pub enum Reply {
+    /// The snapshot is in; this is the previous one, to be dropped.
+    PickedUp(Arc<Snapshot>),
+    /// `next` is 0 at the end of the table.
+    Connections {
+        rows: Vec<ConnectionRow>,
+        next: u32,
+    },
+    Neighbours {
+        rows: Vec<NeighbourRow>,
+    },
+}
+
+/// A connection as a listing shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionRow {
+    pub protocol: Protocol,
+    pub client: SocketAddr,
+    pub virt: SocketAddr,
+    pub server: SocketAddr,
+    pub state: &'static str,
+    pub expires_s: u32,
+}
+
+/// A neighbour as a listing shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeighbourRow {
+    pub interface: InterfaceId,
+    pub address: IpAddr,
+    pub mac: Option<[u8; 6]>,
+    pub state: &'static str,
+}
+
+/// One end of it for each side.
+#[derive(Clone)]
+pub struct Mailbox {
+    requests: Arc<ArrayQueue<Request>>,
+    replies: Arc<ArrayQueue<Reply>>,
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self { requests: Arc::new(ArrayQueue::new(DEPTH)), replies: Arc::new(ArrayQueue::new(DEPTH)) }
+    }
+}
+
+impl Mailbox {
+    /// Gives the request back when the queue is full.
+    pub fn ask(&self, request: Request) -> Result<(), Request> {
+        self.requests.push(request)
+    }
+
+    pub fn answer(&self) -> Option<Reply> {
+        self.replies.pop()
+    }
+}
+
+/// The worker's side.
+pub struct Desk {
+    mailbox: Mailbox,
+    listing: Option<(u32, Vec<ConnectionRow>)>,
+    /// An answer that found its queue full.
+    waiting: Option<Reply>,
+}
+
+impl Desk {
+    pub fn new(mailbox: Mailbox) -> Self {
+        Self { mailbox, listing: None, waiting: None }
+    }
+
+    /// Does some of what the control thread has asked for. True: stop.
+    #[inline]
+    pub fn serve<F: Frame>(&mut self, director: &mut Director<F>) -> bool {
+        if director.is_picking_up()
+            && let Some(old) = director.continue_pick_up()
+        {
+            self.reply(Reply::PickedUp(old));
+        }
+        if self.listing.is_some() {
+            self.continue_listing(director);
+        }
+        if self.mailbox.requests.is_empty() && self.waiting.is_none() { false } else { self.take(director) }
+    }
+
+    #[cold]
+    fn take<F: Frame>(&mut self, director: &mut Director<F>) -> bool {
+        if let Some(reply) = self.waiting.take() {
+            self.reply(reply);
+            return false;
+        }
+        match self.mailbox.requests.pop() {
+            None => {}
+            Some(Request::Snapshot(snapshot)) => director.begin_pick_up(snapshot),
+            Some(Request::Connections { cursor, mut rows }) => {
+                rows.clear();
+                self.listing = Some((cursor, rows));
+            }
+            Some(Request::Neighbours { mut rows }) => {
+                rows.clear();
+                let room = rows.capacity();
+                rows.extend(director.network().neighbours.iter().take(room).map(|n| NeighbourRow {
+                    interface: n.interface,
+                    address: n.address,
+                    mac: (!matches!(n.state, State::Incomplete | State::Failed)).then_some(n.mac),
+                    state: n.state.name(),
+                }));
+                self.reply(Reply::Neighbours { rows });
+            }
+            Some(Request::Stop) => return true,
+        }
+        false
+    }
+
+    fn reply(&mut self, reply: Reply) {
+        if let Err(reply) = self.mailbox.replies.push(reply) {
+            self.waiting = Some(reply);
+        }
+    }
+
+    fn continue_listing<F: Frame>(&mut self, director: &Director<F>) {
+        let Some((cursor, mut rows)) = self.listing.take() else { return };
+        let now = director.now().tick();
+        let look_at = LOOK_AT_PER_POLL.min((rows.capacity() - rows.len()) as u32);
+        let next = director.connections().page(cursor, look_at, |_, conn| rows.push(row(conn, now)));
+        if next == 0 || rows.len() == rows.capacity() {
+            self.reply(Reply::Connections { rows, next });
+        } else {
+            self.listing = Some((next, rows));
+        }
+    }
+}
+
+fn row(conn: &Conn<Ip4>, now: Tick) -> ConnectionRow {
+    let protocol = Protocol::from_number(conn.protocol).unwrap_or(Protocol::Ip);
+    let state = if conn.has(flags::TEMPLATE) { "NONE" } else { state_name(protocol, conn.state) };
+    let at = |address: Ip4, port: [u8; 2]| SocketAddr::new(address.to_ip(), u16::from_be_bytes(port));
+    ConnectionRow {
+        protocol,
+        client: at(conn.client, conn.client_port),
+        virt: at(conn.virt, conn.virtual_port),
+        server: at(conn.server, conn.server_port),
+        state,
+        expires_s: conn.timer.deadline.since(now).max(0) as u32 / Tick::PER_S,
+    }
+}

@@ -1,0 +1,376 @@
+//! Layers 2 and 3 of one worker: interfaces, own addresses, routes, next hops, and the frames that wait for one.
+
+use super::arp;
+use super::destinations::Way;
+use super::frame::Frame;
+use super::outlet::Outlet;
+use super::snapshot::{Interface, Network};
+use crate::model::limits::{HELD_MAX, HELD_PER_NEIGHBOUR_MAX};
+use crate::model::{DropReason, InterfaceId, PortId, Time, WorkerCounters};
+use crate::tables::lpm::Lpm;
+use crate::tables::neighbours::{Due, NeighbourId, Neighbours};
+use crate::wire::address::{Address, Ip4};
+use hashbrown::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+/// An address of the director's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Where ARP answers for it.
+    pub interface: Option<InterfaceId>,
+    /// An address of services, not of an interface.
+    pub is_virtual: bool,
+}
+
+/// A route as packets use it.
+#[derive(Clone, Copy, Debug)]
+struct RouteState {
+    interface: InterfaceId,
+    via: Option<Ipv4Addr>,
+    /// The gateway, as found in this epoch of the neighbours.
+    gateway: Option<(u32, NeighbourId)>,
+}
+
+/// A frame that waits: an IP packet from offset `l3` on, complete but for its MAC addresses.
+struct Held<F> {
+    frame: F,
+    l3: u8,
+    next: u16,
+}
+
+/// Which interface a VLAN of a port is; 0 for untagged frames.
+#[derive(Clone, Debug, Default)]
+struct PortVlans {
+    untagged: Option<InterfaceId>,
+    tagged: HashMap<u16, InterfaceId>,
+}
+
+/// What one worker knows of the network.
+pub struct NetworkState<F> {
+    pub interfaces: Vec<Interface>,
+    ports: Vec<PortVlans>,
+    locals: HashMap<IpAddr, Local>,
+    routes: Lpm,
+    ways: Vec<RouteState>,
+    pub neighbours: Neighbours,
+    held: Vec<Option<Held<F>>>,
+    held_free: Vec<u16>,
+    /// Counts changes of the configured network.
+    epoch: u32,
+    /// Virtual addresses that have just appeared, to be announced.
+    pub announcements: Vec<(InterfaceId, Ipv4Addr)>,
+    maintained: Time,
+}
+
+impl<F: Frame> Default for NetworkState<F> {
+    fn default() -> Self {
+        Self {
+            interfaces: vec![],
+            ports: vec![],
+            locals: HashMap::new(),
+            routes: Lpm::default(),
+            ways: vec![],
+            neighbours: Neighbours::default(),
+            held: (0..HELD_MAX).map(|_| None).collect(),
+            held_free: (1..HELD_MAX as u16).rev().collect(),
+            epoch: 1,
+            announcements: vec![],
+            maintained: Time(0),
+        }
+    }
+}
+
+/// The interface's address in the subnet of `towards`, else its first one: the source of packets of our own.
+fn source_on(interface: &Interface, towards: IpAddr) -> Option<Ipv4Addr> {
+    let v4 = || {
+        interface.addresses.iter().filter_map(|net| match net.addr() {
+            IpAddr::V4(address) => Some((net, address)),
+            IpAddr::V6(_) => None,
+        })
+    };
+    v4().find(|(net, _)| net.contains(&towards)).or_else(|| v4().next()).map(|(_, address)| address)
+}
+
+impl<F: Frame> NetworkState<F> {
+    /// Takes over the configured network. Neighbours that were learnt stay where their interface stays.
+    pub fn set(&mut self, network: &Arc<Network>, now: Time, counters: &WorkerCounters) {
+        let before = std::mem::take(&mut self.interfaces);
+        self.interfaces = network.interfaces.clone();
+        let kept = |id: InterfaceId| before.get(id.index()) == network.interfaces.get(id.index());
+        for gone in self.neighbours.forget(|id| !kept(id)) {
+            let dropped = self.release(gone.held_first, |_, _| {});
+            counters.drops[DropReason::NeighbourFailed as usize].add(dropped);
+        }
+        self.neighbours.set_static(network.neighbours.iter().map(|n| (n.interface, n.address, n.mac)), now);
+        self.set_ports();
+        self.set_routes(network);
+        self.set_locals(network);
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    fn set_ports(&mut self) {
+        self.ports.clear();
+        for interface in &self.interfaces {
+            let port = interface.port.index();
+            if self.ports.len() <= port {
+                self.ports.resize(port + 1, PortVlans::default());
+            }
+            match interface.vlan {
+                None => self.ports[port].untagged = Some(interface.id),
+                Some(vlan) => {
+                    self.ports[port].tagged.insert(vlan, interface.id);
+                }
+            }
+        }
+    }
+
+    fn set_routes(&mut self, network: &Network) {
+        let connected = network.interfaces.iter().flat_map(|i| i.addresses.iter().map(|a| (*a, None, i.id)));
+        let configured = network.routes.iter().map(|r| (r.prefix, r.via, r.interface));
+        self.routes = Lpm::default();
+        self.ways.clear();
+        for (prefix, via, interface) in connected.chain(configured) {
+            let IpAddr::V4(address) = prefix.network() else { continue };
+            let via = match via {
+                Some(IpAddr::V4(via)) => Some(via),
+                None => None,
+                Some(IpAddr::V6(_)) => continue,
+            };
+            self.routes.insert(&address.octets(), prefix.prefix_len(), self.ways.len() as u32);
+            self.ways.push(RouteState { interface, via, gateway: None });
+        }
+    }
+
+    fn set_locals(&mut self, network: &Network) {
+        let before = std::mem::take(&mut self.locals);
+        for virt in &network.virtual_addresses {
+            self.locals.insert(virt.address, Local { interface: virt.interface, is_virtual: true });
+            if let (Some(interface), IpAddr::V4(address), false) =
+                (virt.interface, virt.address, before.contains_key(&virt.address))
+            {
+                self.announcements.push((interface, address));
+            }
+        }
+        for interface in &network.interfaces {
+            for net in &interface.addresses {
+                self.locals.insert(net.addr(), Local { interface: Some(interface.id), is_virtual: false });
+            }
+        }
+    }
+
+    /// The interface a frame came in on.
+    #[inline(always)]
+    pub fn interface_of(&self, port: PortId, vlan: u16) -> Option<&Interface> {
+        let vlans = self.ports.get(port.index())?;
+        let id = if vlan == 0 { vlans.untagged } else { vlans.tagged.get(&vlan).copied() }?;
+        self.interfaces.get(id.index())
+    }
+
+    pub fn local(&self, address: IpAddr) -> Option<Local> {
+        self.locals.get(&address).copied()
+    }
+
+    /// Whether the address is the broadcast address of a subnet of ours.
+    pub fn is_subnet_broadcast(&self, address: IpAddr) -> bool {
+        let nets = self.interfaces.iter().flat_map(|i| &i.addresses);
+        nets.filter(|net| net.prefix_len() < 31).any(|net| net.broadcast() == address)
+    }
+
+    /// Whether the address is in a subnet of this interface.
+    pub fn is_connected(&self, interface: InterfaceId, address: IpAddr) -> bool {
+        self.interfaces.get(interface.index()).is_some_and(|i| i.addresses.iter().any(|net| net.contains(&address)))
+    }
+
+    /// Changes when a way found earlier may no longer be right.
+    #[inline(always)]
+    pub fn epoch(&self) -> (u32, u32) {
+        (self.epoch, self.neighbours.epoch())
+    }
+
+    /// The next hop towards `destination`.
+    #[inline]
+    pub fn next_hop(&mut self, destination: Ip4, now: Time) -> Result<NeighbourId, DropReason> {
+        let route = self.routes.find(&destination.octets()).ok_or(DropReason::NoRoute)?;
+        let way = &mut self.ways[route as usize];
+        let Some(via) = way.via else {
+            let found = self.neighbours.find_or_add(way.interface, destination.to_ip(), now);
+            return found.ok_or(DropReason::NeighbourQueueFull);
+        };
+        if let Some((epoch, id)) = way.gateway
+            && epoch == self.neighbours.epoch()
+        {
+            return Ok(id);
+        }
+        let found = self.neighbours.find_or_add(way.interface, via.into(), now);
+        let id = found.ok_or(DropReason::NeighbourQueueFull)?;
+        way.gateway = Some((self.neighbours.epoch(), id));
+        Ok(id)
+    }
+
+    /// The next hop, MTU and own address on the way to `destination`.
+    pub fn way_to(&mut self, destination: Ip4, now: Time) -> Result<Way, DropReason> {
+        let neighbour = self.next_hop(destination, now)?;
+        let entry = self.neighbours.get(neighbour).ok_or(DropReason::Internal)?;
+        let interface = self.interfaces.get(entry.interface.index()).ok_or(DropReason::NoRoute)?;
+        let source = source_on(interface, entry.address).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        Ok(Way { neighbour, mtu: interface.mtu, source: source.into() })
+    }
+
+    /// The MTU towards a next hop.
+    #[inline(always)]
+    pub fn mtu_of(&self, neighbour: NeighbourId) -> u16 {
+        let interface = self.neighbours.get(neighbour).and_then(|n| self.interfaces.get(n.interface.index()));
+        interface.map_or(0, |i| i.mtu)
+    }
+
+    /// Sends the IP packet that begins `l3` bytes into the frame to a next hop; what is in front of it is replaced.
+    #[inline]
+    pub fn emit(
+        &mut self,
+        mut frame: F,
+        l3: usize,
+        neighbour: NeighbourId,
+        now: Time,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        let entry = self.neighbours.get_mut(neighbour).ok_or(DropReason::Internal)?;
+        if !entry.is_usable() {
+            return self.hold(frame, l3, neighbour, now, out);
+        }
+        entry.used = true;
+        let mac = entry.mac;
+        let interface = self.interfaces.get(entry.interface.index()).ok_or(DropReason::Internal)?;
+        write_link_header(&mut frame, l3, mac, interface)?;
+        out.transmit(interface.port, frame);
+        Ok(())
+    }
+
+    #[cold]
+    fn hold(
+        &mut self,
+        frame: F,
+        l3: usize,
+        id: NeighbourId,
+        now: Time,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        let entry = self.neighbours.get_mut(id).ok_or(DropReason::Internal)?;
+        if entry.state == crate::tables::neighbours::State::Failed {
+            return Err(DropReason::NeighbourFailed);
+        }
+        if entry.held >= HELD_PER_NEIGHBOUR_MAX {
+            return Err(DropReason::NeighbourQueueFull);
+        }
+        let slot = self.held_free.pop().ok_or(DropReason::NeighbourQueueFull)?;
+        self.held[slot as usize] = Some(Held { frame, l3: l3 as u8, next: 0 });
+        let last = std::mem::replace(&mut entry.held_last, slot);
+        entry.held += 1;
+        if entry.held > 1 {
+            if let Some(last) = self.held[last as usize].as_mut() {
+                last.next = slot;
+            }
+            return Ok(());
+        }
+        entry.held_first = slot;
+        if !entry.was_asked() {
+            let (interface, address) = (entry.interface, entry.address);
+            self.neighbours.asked(id, now);
+            self.ask(interface, address, None, out);
+        }
+        Ok(())
+    }
+
+    /// Sends an ARP question; directly to `mac` if given.
+    fn ask(&self, interface: InterfaceId, address: IpAddr, mac: Option<[u8; 6]>, out: &mut impl Outlet<F>) {
+        let Some(interface) = self.interfaces.get(interface.index()) else { return };
+        let IpAddr::V4(target) = address else { return };
+        let Some(source) = source_on(interface, address) else { return };
+        arp::send_request(interface, source, target, mac, out);
+    }
+
+    /// A neighbour told its MAC address: it is remembered, and what waited for it goes.
+    pub fn confirm(
+        &mut self,
+        interface: InterfaceId,
+        address: IpAddr,
+        mac: [u8; 6],
+        learn: bool,
+        now: Time,
+        out: &mut impl Outlet<F>,
+    ) {
+        let Some(id) = self.neighbours.confirm(interface, address, mac, learn, now) else { return };
+        let Some(entry) = self.neighbours.get_mut(id) else { return };
+        let first = std::mem::replace(&mut entry.held_first, 0);
+        (entry.held_last, entry.held) = (0, 0);
+        let Some(interface) = self.interfaces.get(interface.index()).cloned() else { return };
+        self.release(first, |mut frame, l3| {
+            if write_link_header(&mut frame, l3, mac, &interface).is_ok() {
+                out.transmit(interface.port, frame);
+            }
+        });
+    }
+
+    /// Empties a queue of waiting frames; how many there were.
+    fn release(&mut self, mut slot: u16, mut each: impl FnMut(F, usize)) -> u64 {
+        let mut count = 0;
+        while slot != 0 {
+            let Some(held) = self.held[slot as usize].take() else { break };
+            self.held_free.push(slot);
+            slot = held.next;
+            each(held.frame, held.l3 as usize);
+            count += 1;
+        }
+        count
+    }
+
+    /// Once a millisecond: asks neighbours again, drops what waits for those that failed. Bounded; all entries are
+    /// looked at about twice a second.
+    pub fn maintain(&mut self, now: Time, counters: &WorkerCounters, out: &mut impl Outlet<F>) {
+        if now.since(self.maintained) < 1_000_000 {
+            return;
+        }
+        self.maintained = now;
+        let look_at = self.neighbours.len() / 500 + 4;
+        let mut work = arrayvec::ArrayVec::<_, 72>::new();
+        self.neighbours.maintain(now, look_at.min(work.capacity()), |id, entry, due| work.push((id, entry, due)));
+        for (id, entry, due) in work {
+            match due {
+                Due::Ask { unicast } => self.ask(entry.interface, entry.address, unicast.then_some(entry.mac), out),
+                Due::Ready => self.confirm(entry.interface, entry.address, entry.mac, false, now, out),
+                Due::Failed | Due::Removed => {
+                    if let Some(entry) = self.neighbours.get_mut(id) {
+                        (entry.held_first, entry.held_last, entry.held) = (0, 0, 0);
+                    }
+                    let dropped = self.release(entry.held_first, |_, _| {});
+                    counters.drops[DropReason::NeighbourFailed as usize].add(dropped);
+                }
+            }
+        }
+    }
+}
+
+/// Puts the Ethernet header, and the VLAN tag of the interface if it has one, in front of the IP packet at `l3`.
+#[inline(always)]
+pub fn write_link_header<F: Frame>(
+    frame: &mut F,
+    l3: usize,
+    mac: [u8; 6],
+    interface: &Interface,
+) -> Result<(), DropReason> {
+    let len = if interface.vlan.is_some() { 18 } else { 14 };
+    if l3 > len {
+        frame.trim_front(l3 - len);
+    } else if l3 < len && !frame.prepend(len - l3) {
+        return Err(DropReason::NoHeadroom);
+    }
+    let Some(header) = frame.head_mut().get_mut(..len) else { return Err(DropReason::Internal) };
+    header[..6].copy_from_slice(&mac);
+    header[6..12].copy_from_slice(&interface.mac);
+    if let Some(vlan) = interface.vlan {
+        header[12..14].copy_from_slice(&[0x81, 0x00]);
+        header[14..16].copy_from_slice(&vlan.to_be_bytes());
+    }
+    header[len - 2..].copy_from_slice(&[0x08, 0x00]);
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! What the control thread tells the workers: immutable, numbered, replaced as a whole.
+//!
+//! A worker picks a snapshot up between two bursts and acknowledges its number; the control thread publishes the next
+//! one only when all have, so `changes` always says what differs from the one a worker has. Only the control thread
+//! drops a snapshot. Parts that did not change are shared with the previous snapshot.
+
+use crate::model::settings::Settings;
+use crate::model::timeouts::Timeouts;
+use crate::model::{DestId, Destination, InterfaceId, Persistence, PortId, Protocol, ServiceId, ServiceKey};
+use crate::sched::registry::{Plan, SchedulerKind};
+use crate::sched::{Options, Pool};
+use crate::tables::chunked::Chunked;
+use hashbrown::HashMap;
+use ipnet::IpNet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Everything a worker knows of the configuration.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    /// Consecutive, from 1.
+    pub version: u64,
+    pub network: Arc<Network>,
+    pub settings: Arc<Settings>,
+    pub timeouts: Arc<Timeouts>,
+    pub directory: Arc<Directory>,
+    pub services: Chunked<Service>,
+    /// Of all services, the trash included.
+    pub destinations: Chunked<Destination>,
+    pub changes: Arc<Changes>,
+}
+
+/// What differs from the previous snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// Added, edited or removed.
+    pub services: Vec<ServiceId>,
+    /// Added, edited, moved to or from the trash, or gone for good.
+    pub destinations: Vec<DestId>,
+    /// Interfaces, addresses, routes or static neighbours.
+    pub network: bool,
+}
+
+/// A virtual service.
+pub struct Service {
+    pub id: ServiceId,
+    pub key: ServiceKey,
+    pub scheduler: SchedulerKind,
+    pub options: Options,
+    pub persistence: Option<Persistence>,
+    /// One-packet scheduling (`ipvsadm -o`), UDP only.
+    pub one_packet: bool,
+    pub pool: Arc<Pool>,
+    pub plan: Arc<Plan>,
+}
+
+/// Which service a packet belongs to, and what kinds of services there are at all.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    pub services: HashMap<ServiceKey, ServiceId>,
+    /// There is a TCP service on port 21, so packets to high ports may belong to its data connections.
+    pub has_ftp: bool,
+    /// There is a service on port 0.
+    pub has_wildcard: bool,
+}
+
+impl Directory {
+    pub fn find(&self, protocol: Protocol, address: IpAddr, port: u16) -> Option<ServiceId> {
+        self.services.get(&ServiceKey::Virtual { protocol, address, port }).copied()
+    }
+}
+
+/// Interfaces, addresses, routes: what layers 2 and 3 need.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    pub interfaces: Vec<Interface>,
+    /// Configured routes; connected ones follow from the interfaces' addresses.
+    pub routes: Vec<Route>,
+    pub neighbours: Vec<StaticNeighbour>,
+    /// Virtual addresses: every address of a service, and where ARP and ND answer for it.
+    pub virtual_addresses: Vec<VirtualAddress>,
+}
+
+/// A (device, VLAN) pair: a `[[port]]` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    pub id: InterfaceId,
+    pub name: String,
+    pub port: PortId,
+    /// 802.1Q tag of its frames, `None` for untagged ones.
+    pub vlan: Option<u16>,
+    pub mac: [u8; 6],
+    /// IP packet bytes.
+    pub mtu: u16,
+    /// Own addresses, each with the prefix it is connected to.
+    pub addresses: Vec<IpNet>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub prefix: IpNet,
+    pub via: Option<IpAddr>,
+    pub interface: InterfaceId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticNeighbour {
+    pub interface: InterfaceId,
+    pub address: IpAddr,
+    pub mac: [u8; 6],
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualAddress {
+    pub address: IpAddr,
+    /// The only interface on which it is answered for; `None` when it lies in no interface's subnet and none is named:
+    /// a router sends its packets here by a route, nobody asks by ARP.
+    pub interface: Option<InterfaceId>,
+}

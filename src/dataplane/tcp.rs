@@ -1,0 +1,120 @@
+//! TCP's state machine as IPVS runs it (ip_vs_proto_tcp.c): by direction, event and current state.
+
+use crate::model::state::TcpState;
+use crate::model::state::TcpState::{
+    Close as CL, CloseWait as CW, Established as ES, FinWait as FW, LastAck as LA, Listen as LI, None as NO,
+    SynAck as SA, SynRecv as SR, SynSent as SS, TimeWait as TW,
+};
+
+/// Which of the tables applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Side {
+    /// From the client, replies pass the director (NAT).
+    Input,
+    /// From the server.
+    Output,
+    /// From the client, replies do not pass the director (DR, TUN).
+    InputOnly,
+}
+
+type Row = [TcpState; TcpState::COUNT];
+
+/// Rows: SYN, FIN, ACK, RST.
+#[rustfmt::skip]
+static TRANSITIONS: [[Row; 4]; 3] = [
+    [ // Input   NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
+        [SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR],
+        [CL, CW, SS, TW, TW, TW, CL, CW, LA, LI, TW],
+        [ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES],
+        [CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, SR],
+    ],
+    [ // Output
+        [SS, ES, SS, SR, SS, SS, SS, SS, SS, LI, SR],
+        [TW, FW, SS, TW, FW, TW, CL, TW, LA, LI, TW],
+        [ES, ES, SS, ES, FW, TW, CL, CW, LA, ES, ES],
+        [CL, CL, SS, CL, CL, TW, CL, CL, CL, CL, CL],
+    ],
+    [ // InputOnly
+        [SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR],
+        [CL, FW, SS, TW, FW, TW, CL, CW, LA, LI, TW],
+        [ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES],
+        [CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, CL],
+    ],
+];
+
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+/// The state after a packet with `flags`. RST goes before SYN, FIN and ACK; a packet with none of them closes.
+#[inline]
+pub fn next_state(side: Side, current: u8, flags: u8) -> TcpState {
+    let event = match flags {
+        f if f & RST != 0 => 3,
+        f if f & SYN != 0 => 0,
+        f if f & FIN != 0 => 1,
+        f if f & ACK != 0 => 2,
+        _ => return CL,
+    };
+    TRANSITIONS[side as usize][event].get(usize::from(current)).copied().unwrap_or(CL)
+}
+
+/// Whether a packet with these flags may start a connection.
+pub fn may_start(flags: u8, sloppy: bool) -> bool {
+    flags & RST == 0 && (sloppy || flags & SYN != 0)
+}
+
+/// Whether this is a SYN that asks for a new connection on an old tuple.
+#[inline(always)]
+pub fn is_new_connection(flags: u8) -> bool {
+    flags & (SYN | ACK | RST | FIN) == SYN
+}
+
+const _: () = assert!(NO as usize == 0 && SA as usize == TcpState::COUNT - 1, "rows are in the kernel's order");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays (side, flags) events from the first state.
+    fn play(events: &[(Side, u8)]) -> Vec<TcpState> {
+        let mut state = NO as u8;
+        let step = |&(side, flags): &(Side, u8)| {
+            let next = next_state(side, state, flags);
+            state = next as u8;
+            next
+        };
+        events.iter().map(step).collect()
+    }
+
+    #[test]
+    fn a_nat_session_goes_through_its_states() {
+        use Side::{Input, Output};
+        let states = play(&[
+            (Input, SYN),
+            (Output, SYN | ACK),
+            (Input, ACK),
+            (Output, ACK),
+            (Input, FIN | ACK),
+            (Output, FIN | ACK),
+            (Input, ACK),
+        ]);
+        assert_eq!(states, [SR, SR, ES, ES, CW, TW, TW]);
+    }
+
+    #[test]
+    fn a_dr_session_only_shows_the_clients_half() {
+        use Side::InputOnly;
+        let states = play(&[(InputOnly, SYN), (InputOnly, ACK), (InputOnly, FIN | ACK), (InputOnly, ACK)]);
+        assert_eq!(states, [SR, ES, FW, FW]);
+    }
+
+    #[test]
+    fn reset_wins_over_every_other_flag_and_no_flag_closes() {
+        assert_eq!(next_state(Side::Input, ES as u8, RST | SYN | FIN | ACK), CL);
+        assert_eq!(next_state(Side::Input, ES as u8, 0), CL);
+        assert_eq!(next_state(Side::Input, 200, ACK), CL, "a state there is not counts as closed");
+    }
+}

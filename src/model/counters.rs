@@ -1,0 +1,104 @@
+//! Counters: written by one worker, read by the control thread at any time.
+
+use super::drop_reason::DropReason;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// A counter with a single writer: a plain add for it, a consistent value for every reader.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    #[inline(always)]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+    #[inline(always)]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A gauge with a single writer.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct Gauge(AtomicU32);
+
+impl Gauge {
+    #[inline(always)]
+    pub fn increment(&self) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+    #[inline(always)]
+    pub fn decrement(&self) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(1), Relaxed);
+    }
+    #[inline(always)]
+    pub fn set(&self, value: u32) {
+        self.0.store(value, Relaxed);
+    }
+    #[inline(always)]
+    pub fn get(&self) -> u32 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What one worker counts for one destination.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct DestCounters {
+    pub connections: Counter,
+    pub in_packets: Counter,
+    pub out_packets: Counter,
+    pub in_bytes: Counter,
+    pub out_bytes: Counter,
+    pub active: Gauge,
+    pub inactive: Gauge,
+    pub persistent: Gauge,
+    /// Everything that still refers to the destination here: its entry may only go when all workers say 0.
+    pub references: Gauge,
+}
+const _: () = assert!(size_of::<DestCounters>() == 64);
+
+/// What one worker counts for itself.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct WorkerCounters {
+    pub received: Counter,
+    pub transmitted: Counter,
+    /// Packets the director answered or absorbed itself: ARP, ping, ICMP errors that ended here.
+    pub consumed: Counter,
+    /// Of the transmitted: those that were no service's.
+    pub transit: Counter,
+    pub connections_created: Counter,
+    pub connections_expired: Counter,
+    pub icmp_sent: Counter,
+    /// ICMP errors not sent: rate limit, no route, no buffer, or an answer the RFCs forbid.
+    pub icmp_suppressed: Counter,
+    pub bursts: Counter,
+    pub drops: [Counter; DropReason::COUNT],
+}
+
+impl Default for WorkerCounters {
+    fn default() -> Self {
+        Self {
+            received: Counter::default(),
+            transmitted: Counter::default(),
+            consumed: Counter::default(),
+            transit: Counter::default(),
+            connections_created: Counter::default(),
+            connections_expired: Counter::default(),
+            icmp_sent: Counter::default(),
+            icmp_suppressed: Counter::default(),
+            bursts: Counter::default(),
+            drops: std::array::from_fn(|_| Counter::default()),
+        }
+    }
+}
+
+impl WorkerCounters {
+    #[inline(always)]
+    pub fn dropped(&self, reason: DropReason) {
+        self.drops[reason as usize].add(1);
+    }
+}

@@ -1,0 +1,43 @@
+//! Virtual services.
+
+use super::protocol::{Family, Protocol};
+use std::net::IpAddr;
+
+/// What makes a packet a service's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceKey {
+    /// A virtual address; port 0 means every port that has no service of its own.
+    Virtual { protocol: Protocol, address: IpAddr, port: u16 },
+    /// A firewall mark, per address family as in IPVS.
+    Mark { mark: u32, family: Family },
+}
+
+impl ServiceKey {
+    pub const fn family(&self) -> Family {
+        match self {
+            Self::Virtual { address, .. } => Family::of(*address),
+            Self::Mark { family, .. } => *family,
+        }
+    }
+}
+
+/// `TCP 192.0.2.10:80`, as in the listings of `ipvsadm -Ln`.
+impl std::fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Virtual { protocol, address, port } => {
+                write!(f, "{} {}", protocol.name(), std::net::SocketAddr::new(*address, *port))
+            }
+            Self::Mark { mark, family: Family::V4 } => write!(f, "FWM {mark}"),
+            Self::Mark { mark, family: Family::V6 } => write!(f, "FWM {mark} IPv6"),
+        }
+    }
+}
+
+/// Clients of one network go to one destination (`ipvsadm -p -M`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Persistence {
+    pub timeout_s: u32,
+    /// Prefix length of a client network: at most 32 for IPv4, 128 for IPv6.
+    pub prefix_len: u8,
+}

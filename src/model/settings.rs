@@ -1,0 +1,33 @@
+//! The kernel's IPVS sysctls, by the kernel's names and with its defaults (ip_vs_ctl.c), and `[ip]`.
+
+/// Values a running director can be told to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Schedule TCP connections on any packet but a RST.
+    pub sloppy_tcp: bool,
+    /// A packet of a connection whose destination is gone expires the connection.
+    pub expire_nodest_conn: bool,
+    /// 0: an entry is always reused; 1: a SYN for a finished connection schedules anew.
+    pub conn_reuse_mode: u8,
+    /// Copy DF to the outer header and tell clients the tunnel's MTU.
+    pub pmtu_disc: bool,
+    /// lblc and lblcr: seconds after which an unused cache entry goes, or a server set shrinks.
+    pub lblc_expiration_s: u32,
+    pub lblcr_expiration_s: u32,
+    /// Route packets that are no service's.
+    pub forward: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sloppy_tcp: false,
+            expire_nodest_conn: false,
+            conn_reuse_mode: 1,
+            pmtu_disc: true,
+            lblc_expiration_s: 24 * 60 * 60,
+            lblcr_expiration_s: 24 * 60 * 60,
+            forward: false,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Connection states, in the kernel's numbering and with its names (ip_vs.h, ip_vs_proto_*.c).
+
+use super::protocol::Protocol;
+
+/// TCP's states as IPVS tracks them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TcpState {
+    None,
+    Established,
+    SynSent,
+    SynRecv,
+    FinWait,
+    TimeWait,
+    Close,
+    CloseWait,
+    LastAck,
+    Listen,
+    SynAck,
+}
+
+impl TcpState {
+    pub const COUNT: usize = 11;
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::None,
+        Self::Established,
+        Self::SynSent,
+        Self::SynRecv,
+        Self::FinWait,
+        Self::TimeWait,
+        Self::Close,
+        Self::CloseWait,
+        Self::LastAck,
+        Self::Listen,
+        Self::SynAck,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Established => "ESTABLISHED",
+            Self::SynSent => "SYN_SENT",
+            Self::SynRecv => "SYN_RECV",
+            Self::FinWait => "FIN_WAIT",
+            Self::TimeWait => "TIME_WAIT",
+            Self::Close => "CLOSE",
+            Self::CloseWait => "CLOSE_WAIT",
+            Self::LastAck => "LAST_ACK",
+            Self::Listen => "LISTEN",
+            Self::SynAck => "SYNACK",
+        }
+    }
+
+    /// Whether a connection in this state counts as active.
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Established | Self::SynSent | Self::SynRecv | Self::SynAck)
+    }
+}
+
+/// The state's name as `ipvsadm -Lnc` prints it, for a connection of `protocol` whose state byte is `state`.
+pub fn state_name(protocol: Protocol, state: u8) -> &'static str {
+    match protocol {
+        Protocol::Tcp => TcpState::ALL.get(state as usize).map_or("ERR!", |s| s.name()),
+        Protocol::Udp => "UDP",
+        _ => "NONE",
+    }
+}

@@ -1,0 +1,125 @@
+//! Locality-based least-connection (`ip_vs_lblc.c`): what goes to one destination address goes to one destination,
+//! until that is overloaded while another one is half idle. For caches behind a transparent proxy.
+
+use super::cache::Cache;
+use super::{Flow, Loads, Options, PlanError, Pool, Scheduler, load};
+use crate::model::{DestId, Time};
+
+/// How long an entry may be idle.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    expiration_ns: u64,
+}
+
+/// Which destination an address went to.
+#[derive(Debug, Default)]
+pub struct Lblc {
+    cache: Cache<DestId>,
+}
+
+impl Scheduler for Lblc {
+    const NAME: &'static str = "lblc";
+    type Plan = Plan;
+
+    fn plan(_: &Pool, options: Options) -> Result<Plan, PlanError> {
+        Ok(Plan { expiration_ns: Time::from_s(options.lblc_expiration_s.into()).0 })
+    }
+
+    fn new(_: &Pool, _: &Plan) -> Self {
+        Self::default()
+    }
+
+    /// Entries of destinations that left stay: they are valid again when the destination comes back.
+    fn update(&mut self, _: &Pool, _: &Pool, _: &Plan) {}
+
+    #[inline]
+    fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Plan, loads: &L, flow: &Flow) -> Option<usize> {
+        self.tick(plan, flow.now);
+        let cached = self.cache.get(flow.destination, flow.now, drop).and_then(|dest| pool.position(*dest));
+        // a hit ignores thresholds
+        let is_valid = |&i: &usize| {
+            let candidate = &pool.candidates()[i];
+            candidate.weight > 0 && !load::should_spill(pool, loads, candidate)
+        };
+        cached.filter(is_valid).or_else(|| {
+            let chosen = load::least_overhead(pool, loads)?;
+            // when there is no room the decision stands, unremembered
+            self.cache.put(flow.destination, flow.now, pool.candidates()[chosen].id);
+            Some(chosen)
+        })
+    }
+
+    #[inline]
+    fn tick(&mut self, plan: &Plan, now: Time) {
+        self.cache.collect(now, plan.expiration_ns, drop);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sched::testing::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+    use std::net::IpAddr;
+
+    #[test]
+    fn an_address_stays_with_its_destination_though_others_are_less_loaded() {
+        let mut bench = Bench::<Lblc>::new(&[4, 4]);
+        assert_eq!(bench.pick_for(&flow_to(1)), Some(0));
+        bench.loads.set(0, 4, 9);
+        assert_eq!(bench.pick_for(&flow_to(1)), Some(0));
+        assert_eq!(bench.pick_for(&flow_to(2)), Some(1));
+        bench.loads.set(0, 5, 9);
+        assert_eq!(bench.pick_for(&flow_to(1)), Some(1), "more active ones than its weight, and the other idle");
+    }
+
+    #[test]
+    fn a_hit_ignores_the_threshold_and_a_miss_does_not() {
+        let mut bench = Bench::<Lblc>::new(&[1, 1]);
+        assert_eq!(bench.pick_for(&flow_to(1)), Some(0));
+        bench.loads.overload(0);
+        assert_eq!(bench.pick_for(&flow_to(1)), Some(0));
+        assert_eq!(bench.pick_for(&flow_to(2)), Some(1));
+    }
+
+    #[test]
+    fn an_idle_entry_is_forgotten_after_the_expiration_time() {
+        let options = Options { lblc_expiration_s: 60, ..Options::default() };
+        let mut bench = Bench::<Lblc>::with(&[1, 1], options);
+        assert_eq!(bench.pick_for(&flow_to(1)), Some(0));
+        bench.loads.set(0, 0, 1);
+        // full checks are those of minutes 30 and 60
+        assert_eq!(bench.pick_for(&at(30 * 60 - 1, flow_to(1))), Some(0), "idle for long, but not checked yet");
+        assert_eq!(bench.pick_for(&at(59 * 60 + 1, flow_to(1))), Some(0), "idle for a second when it was checked");
+        assert_eq!(bench.pick_for(&at(60 * 60 + 30, flow_to(1))), Some(0), "for 59 seconds");
+        // the checks of minutes 30 and 60 were still waiting for calls to do their shares
+        (0..64).for_each(|_| bench.state.tick(&bench.plan, Time::from_s(89 * 60)));
+        assert_eq!(bench.pick_for(&at(90 * 60, flow_to(1))), Some(1));
+    }
+
+    /// A map, and the rule of the kernel's documentation.
+    #[derive(Default)]
+    pub struct Map {
+        cache: HashMap<IpAddr, DestId>,
+    }
+
+    impl Oracle for Map {
+        fn pick(&mut self, list: &[Server], flow: &Flow) -> Option<DestId> {
+            let hit = self.cache.get(&flow.destination).and_then(|id| list.iter().find(|s| s.id == *id));
+            if let Some(s) = hit.filter(|s| s.weight > 0 && !is_hot(s, list)) {
+                return Some(s.id);
+            }
+            let chosen = least_of(list)?;
+            self.cache.insert(flow.destination, chosen);
+            Some(chosen)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_decision_is_the_naive_oracles_through_churn(events in churn()) {
+            replay::<Lblc, _>(Map::default(), Options::default(), &events)?;
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The list of schedulers. A new one is a file and a line here; names, help and dispatch come from the line.
+
+use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
+use crate::model::Time;
+
+/// What is said of a scheduler where people choose one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub kind: SchedulerKind,
+    pub name: &'static str,
+    pub summary: &'static str,
+}
+
+macro_rules! schedulers {
+    ($($kind:ident = $scheduler:path: $summary:literal;)*) => {
+        /// A scheduling algorithm by name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum SchedulerKind {
+            $(#[doc = $summary] $kind,)*
+        }
+
+        /// In the order of ipvsadm's help.
+        pub const REGISTRY: &[Entry] = &[
+            $(Entry {
+                kind: SchedulerKind::$kind,
+                name: <$scheduler as Scheduler>::NAME,
+                summary: $summary,
+            },)*
+        ];
+
+        /// What the control thread prepares from a pool; shared by all workers.
+        #[derive(Debug)]
+        pub enum Plan {
+            $($kind(<$scheduler as Scheduler>::Plan),)*
+        }
+
+        /// A worker's state for one service.
+        #[derive(Debug)]
+        pub enum State {
+            $($kind($scheduler),)*
+        }
+
+        impl Plan {
+            pub fn make(kind: SchedulerKind, pool: &Pool, options: Options) -> Result<Self, PlanError> {
+                Ok(match kind {
+                    $(SchedulerKind::$kind => Self::$kind(<$scheduler as Scheduler>::plan(pool, options)?),)*
+                })
+            }
+
+            pub fn kind(&self) -> SchedulerKind {
+                match self {
+                    $(Self::$kind(_) => SchedulerKind::$kind,)*
+                }
+            }
+        }
+
+        impl State {
+            /// For a service the worker has not seen yet.
+            pub fn new(pool: &Pool, plan: &Plan) -> Self {
+                match plan {
+                    $(Plan::$kind(plan) => Self::$kind(<$scheduler as Scheduler>::new(pool, plan)),)*
+                }
+            }
+
+            fn take_over(pool: &Pool, plan: &Plan) -> Self {
+                match plan {
+                    $(Plan::$kind(plan) => Self::$kind(<$scheduler as Scheduler>::take_over(pool, plan)),)*
+                }
+            }
+
+            pub fn kind(&self) -> SchedulerKind {
+                match self {
+                    $(Self::$kind(_) => SchedulerKind::$kind,)*
+                }
+            }
+
+            /// As [`Scheduler::update`]; another kind of scheduler begins afresh.
+            pub fn update(&mut self, old: &Pool, new: &Pool, plan: &Plan) {
+                match (&mut *self, plan) {
+                    $((Self::$kind(state), Plan::$kind(plan)) => state.update(old, new, plan),)*
+                    _ => *self = Self::take_over(new, plan),
+                }
+            }
+
+            /// As [`Scheduler::schedule`]. Nobody takes the connection when state and plan are of different kinds,
+            /// which is a forgotten [`State::update`].
+            #[inline]
+            pub fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Plan, loads: &L, flow: &Flow) -> Option<usize> {
+                match (self, plan) {
+                    $((Self::$kind(state), Plan::$kind(plan)) => state.schedule(pool, plan, loads, flow),)*
+                    _ => {
+                        debug_assert!(false, "the state was not updated to the plan's scheduler");
+                        None
+                    }
+                }
+            }
+
+            /// As [`Scheduler::tick`].
+            #[inline]
+            pub fn tick(&mut self, plan: &Plan, now: Time) {
+                match (self, plan) {
+                    $((Self::$kind(state), Plan::$kind(plan)) => state.tick(plan, now),)*
+                    _ => debug_assert!(false, "the state was not updated to the plan's scheduler"),
+                }
+            }
+        }
+    };
+}
+
+schedulers! {
+    Rr = super::rr::Rr: "round robin: one after the other";
+    Wrr = super::wrr::Wrr: "weighted round robin: one after the other, as often as the weight says";
+    Lc = super::lc::Lc: "least-connection: the fewest connections, active ones counting 256 times";
+    Wlc = super::wlc::Wlc: "weighted least-connection: the fewest connections for its weight";
+    Lblc = super::lblc::Lblc: "locality-based least-connection: one server for a destination address, for caches";
+    Lblcr = super::lblcr::Lblcr: "locality-based least-connection with replication: a set of servers for an address";
+    Dh = super::dh::Dh: "destination hashing: the server by the packet's destination address";
+    Sh = super::sh::Sh: "source hashing: the server by the client's address (sh-port: and port)";
+    Sed = super::sed::Sed: "shortest expected delay: the fewest active connections, plus this one, for its weight";
+    Nq = super::nq::Nq: "never queue: an idle server if there is one, otherwise the shortest expected delay";
+    Fo = super::fo::Fo: "weighted fail-over: the greatest weight takes all";
+    Ovf = super::ovf::Ovf: "weighted overflow: the greatest weight, until it has more active connections than that";
+    Mh = super::mh::Mh: "Maglev hashing: as source hashing, with few clients moved when servers come and go";
+    Twos = super::twos::Twos: "power of two choices: the less loaded of two servers drawn by weight";
+}
+
+impl SchedulerKind {
+    /// As in `ipvsadm -s`.
+    pub fn name(self) -> &'static str {
+        self.entry().name
+    }
+
+    /// One line for people.
+    pub fn summary(self) -> &'static str {
+        self.entry().summary
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        REGISTRY.iter().find(|entry| entry.name == name).map(|entry| entry.kind)
+    }
+
+    fn entry(self) -> &'static Entry {
+        &REGISTRY[self as usize]
+    }
+}
+
+/// IPVS's and ipvsadm's default.
+impl Default for SchedulerKind {
+    fn default() -> Self {
+        Self::Wlc
+    }
+}
+
+impl std::fmt::Display for SchedulerKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sched::testing::*;
+
+    #[test]
+    fn the_order_is_that_of_ipvsadms_help() {
+        let names: Vec<_> = REGISTRY.iter().map(|entry| entry.name).collect();
+        assert_eq!(names.join("|"), "rr|wrr|lc|wlc|lblc|lblcr|dh|sh|sed|nq|fo|ovf|mh|twos");
+    }
+
+    #[test]
+    fn names_lead_to_their_kinds_and_back() {
+        for entry in REGISTRY {
+            assert_eq!(SchedulerKind::from_name(entry.name), Some(entry.kind));
+            assert_eq!((entry.kind.name(), entry.kind.summary()), (entry.name, entry.summary));
+        }
+        assert_eq!((SchedulerKind::from_name("WLC"), SchedulerKind::default().name()), (None, "wlc"));
+    }
+
+    #[test]
+    fn every_scheduler_serves_through_the_registry() {
+        let pool = Pool::new(vec![candidate(0, 1)]);
+        for entry in REGISTRY {
+            let plan = Plan::make(entry.kind, &pool, Options::default()).expect("a plan");
+            let mut state = State::new(&pool, &plan);
+            assert_eq!((plan.kind(), state.kind()), (entry.kind, entry.kind));
+            state.tick(&plan, Time::from_s(1));
+            assert_eq!(state.schedule(&pool, &plan, &TestLoads::default(), &flow_from(1)), Some(0), "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn another_kind_of_scheduler_begins_afresh() {
+        let pool = Pool::new(vec![candidate(0, 1), candidate(1, 3)]);
+        let plan = |kind| Plan::make(kind, &pool, Options::default()).expect("a plan");
+        let (rr, wrr) = (plan(SchedulerKind::Rr), plan(SchedulerKind::Wrr));
+        let mut state = State::new(&pool, &rr);
+        let pick = |state: &mut State, plan| state.schedule(&pool, plan, &TestLoads::default(), &flow_from(1));
+        assert_eq!(pick(&mut state, &rr), Some(0));
+        state.update(&pool, &pool, &wrr);
+        assert_eq!([pick(&mut state, &wrr), pick(&mut state, &wrr)], [Some(1), Some(1)]);
+        state.update(&pool, &pool, &rr);
+        assert_eq!(pick(&mut state, &rr), Some(0));
+    }
+}

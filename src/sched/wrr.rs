@@ -1,0 +1,229 @@
+//! Weighted round robin (`ip_vs_wrr.c`): rounds over the list with a bar that starts at the greatest weight and is
+//! lowered by the weights' greatest common divisor after each; a destination is taken when its weight reaches the bar.
+//!
+//! IPVS lowers the bar step by step. Here it falls at once to where somebody reaches it, so that a decision's cost
+//! does not depend on the weights: with weights 1 and 2^31 - 1, the latter overloaded, the steps would be 2^31.
+
+use super::load::greatest_common_divisor;
+use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
+
+/// How the bar moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Greatest common divisor of the positive weights, at least 1.
+    step: u32,
+    /// Where the bar starts: the greatest weight, less `step - 1`, so that the last round's bar is 1. It is always a
+    /// multiple of `step` and 1. 0 when no weight is positive.
+    top: u32,
+}
+
+impl Plan {
+    fn of(divisor: u32, greatest: u32) -> Self {
+        let step = divisor.max(1);
+        Self { step, top: greatest.saturating_sub(step - 1) }
+    }
+}
+
+/// The pointer to the last destination used, and the bar.
+#[derive(Debug)]
+pub struct Wrr {
+    /// One more than its index. 0 is the list's head, which stands before the first destination.
+    after: usize,
+    bar: u32,
+}
+
+impl Scheduler for Wrr {
+    const NAME: &'static str = "wrr";
+    type Plan = Plan;
+
+    fn plan(pool: &Pool, _: Options) -> Result<Plan, PlanError> {
+        let weights = || pool.candidates().iter().map(|c| c.weight);
+        Ok(Plan::of(weights().fold(0, greatest_common_divisor), weights().max().unwrap_or(0)))
+    }
+
+    /// The bar is where adding the destinations left it, which is mostly not the top.
+    fn new(pool: &Pool, _: &Plan) -> Self {
+        let (mut wrr, mut divisor, mut greatest) = (Self { after: 0, bar: 0 }, 0, 0);
+        for candidate in pool.candidates().iter().rev() {
+            divisor = greatest_common_divisor(divisor, candidate.weight);
+            greatest = greatest.max(candidate.weight);
+            wrr.restart(&Plan::of(divisor, greatest));
+        }
+        wrr
+    }
+
+    fn take_over(_: &Pool, plan: &Plan) -> Self {
+        Self { after: 0, bar: plan.top }
+    }
+
+    fn update(&mut self, _: &Pool, _: &Pool, plan: &Plan) {
+        self.restart(plan);
+    }
+
+    #[inline]
+    fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Plan, loads: &L, _: &Flow) -> Option<usize> {
+        if plan.top == 0 {
+            return None;
+        }
+        let chosen = self.find(pool, loads, self.after).or_else(|| self.next_round(pool, plan, loads));
+        if let Some(i) = chosen {
+            self.after = i + 1;
+        }
+        chosen
+    }
+}
+
+impl Wrr {
+    /// Any change of a destination sends the pointer to the head of the list; the bar stays about where it was.
+    fn restart(&mut self, plan: &Plan) {
+        self.after = 0;
+        if self.bar > plan.top || self.bar == 0 {
+            self.bar = plan.top;
+        } else if plan.step > 1 {
+            self.bar = self.bar / plan.step * plan.step + 1;
+        }
+    }
+
+    /// The first at or behind `from` that reaches the bar.
+    fn find<L: Loads>(&self, pool: &Pool, loads: &L, from: usize) -> Option<usize> {
+        (from..pool.len()).find(|&i| pool.candidates()[i].weight >= self.bar && pool.is_usable(i, loads))
+    }
+
+    /// The list's end: lowers the bar, from the bottom back to the top, until somebody reaches it.
+    fn next_round<L: Loads>(&mut self, pool: &Pool, plan: &Plan, loads: &L) -> Option<usize> {
+        let usable = pool.candidates().iter().filter(|c| c.is_usable(loads));
+        let Some(greatest) = usable.map(|c| c.weight).max() else {
+            self.give_up(plan);
+            return None;
+        };
+        let lowered = if self.bar > plan.step { self.bar - plan.step } else { plan.top };
+        // bars are multiples of the step and 1, weights are multiples of the step
+        self.bar = lowered.min(greatest - (plan.step - 1));
+        self.find(pool, loads, 0)
+    }
+
+    /// What IPVS leaves behind when it has gone through all bars and found nobody: after a first round at the lowest
+    /// bar it went on up to where it had begun; otherwise to the list's end.
+    fn give_up(&mut self, plan: &Plan) {
+        if self.after == 0 || self.bar > plan.step {
+            *self = Self { after: 0, bar: plan.top };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DestId;
+    use crate::sched::testing::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn weights_4_3_2_give_the_recorded_cycle() {
+        let mut bench = Bench::<Wrr>::of_added(&[(11, 4), (12, 3), (13, 2)]);
+        // adding the first left the bar at 1, where it stayed: everybody, then bars 4, 3 and 2
+        let cycle = [13, 12, 11, 11, 12, 11, 13, 12, 11];
+        assert_eq!([bench.picks(9), bench.picks(9)], [cycle, cycle]);
+    }
+
+    #[test]
+    fn a_scheduler_that_takes_over_begins_at_the_top() {
+        let mut bench = Bench::<Wrr>::new(&[2, 3, 4]);
+        assert_eq!(bench.state.bar, 1);
+        bench.state = Wrr::take_over(&bench.pool, &bench.plan);
+        assert_eq!(bench.picks(9), [2, 1, 2, 0, 1, 2, 0, 1, 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_new_service_is_as_if_its_destinations_had_been_added_one_by_one(weights in prop::collection::vec(0..50u32, 0..9)) {
+            let ids: Vec<u32> = (0..).take(weights.len()).collect();
+            let added = Bench::<Wrr>::of_added(&ids.iter().copied().zip(weights.iter().copied()).collect::<Vec<_>>());
+            let at_once = Bench::<Wrr>::new(&weights.iter().rev().copied().collect::<Vec<_>>());
+            prop_assert_eq!(added.state.bar, at_once.state.bar);
+        }
+    }
+
+    #[test]
+    fn weights_4_and_2_give_a_a_b() {
+        let mut bench = Bench::<Wrr>::new(&[4, 2]);
+        bench.state = Wrr::take_over(&bench.pool, &bench.plan);
+        assert_eq!(bench.picks(6), [0, 0, 1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn an_overloaded_giant_does_not_make_a_decision_long() {
+        let mut bench = Bench::<Wrr>::new(&[1, i32::MAX as u32, 1]);
+        bench.loads.overload(1);
+        assert_eq!((0..4).map(|_| bench.pick()).collect::<Vec<_>>(), [Some(0), Some(2), Some(0), Some(2)]);
+    }
+
+    /// All places that a decision may look at, written out: (bar, index) pairs, bar after bar.
+    #[derive(Default)]
+    struct AllPlaces {
+        after: usize,
+        bar: u32,
+        top: u32,
+        step: u32,
+    }
+
+    impl AllPlaces {
+        fn measure(&mut self, list: &[Server]) {
+            let weights: Vec<u32> = list.iter().map(|s| s.weight).filter(|&w| w > 0).collect();
+            let greatest = weights.iter().copied().max().unwrap_or(0);
+            self.step = (1..=greatest).rev().find(|d| weights.iter().all(|w| w % d == 0)).unwrap_or(1);
+            self.top = greatest - (self.step - 1);
+        }
+
+        fn bars_from(&self, bar: u32) -> impl Iterator<Item = u32> {
+            (1..=bar).rev().step_by(self.step as usize)
+        }
+
+        /// The places, and the pointer and bar that are left when nobody is found.
+        fn places(&self, count: usize) -> (Vec<(u32, usize)>, (usize, u32)) {
+            let rest = (self.after..count).map(|i| (self.bar, i));
+            let began_at_the_bottom = self.after > 0 && self.bar == 1;
+            if began_at_the_bottom {
+                let is_ahead = |&(bar, i): &(u32, usize)| bar > 1 || i < self.after;
+                let again = self.bars_from(self.top).flat_map(|bar| (0..count).map(move |i| (bar, i)));
+                (rest.chain(again.filter(is_ahead)).collect(), (self.after, 1))
+            } else {
+                let lower = self.bars_from(self.bar).skip(1).flat_map(|bar| (0..count).map(move |i| (bar, i)));
+                (rest.chain(lower).collect(), (0, self.top))
+            }
+        }
+    }
+
+    impl Oracle for AllPlaces {
+        fn start(&mut self, list: &[Server]) {
+            self.measure(list);
+            self.bar = self.top;
+        }
+
+        fn changed(&mut self, _: &[Server], new: &[Server]) {
+            self.after = 0;
+            self.measure(new);
+            let is_outside = self.bar == 0 || self.bar > self.top;
+            let nearest = if self.step > 1 { self.bar - self.bar % self.step + 1 } else { self.bar };
+            self.bar = if is_outside { self.top } else { nearest };
+        }
+
+        fn pick(&mut self, list: &[Server], _: &Flow) -> Option<DestId> {
+            if self.top == 0 {
+                return None;
+            }
+            let (places, left_behind) = self.places(list.len());
+            let takes = |&(bar, i): &(u32, usize)| list[i].weight >= bar && !list[i].overloaded;
+            let found = places.into_iter().find(takes);
+            (self.after, self.bar) = found.map_or(left_behind, |(bar, i)| (i + 1, bar));
+            found.map(|(_, i)| list[i].id)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_decision_is_the_naive_oracles_through_churn(events in churn()) {
+            replay::<Wrr, _>(AllPlaces::default(), Options::default(), &events)?;
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! The connection table of one worker: a slab of fixed-size entries, an index over it that finds both directions of a
+//! NAT connection, and the wheel that times them. Indices only, no pointers.
+//!
+//! An entry is one cache line for IPv4 and two for IPv6. Entry 0 is never used and means "none".
+
+use super::index::Index;
+use super::memory::{Mapping, NoMemory, Zeroed, prefetch};
+use super::wheel::{Timed, Timer, Wheel};
+use crate::model::{DestId, Tick};
+use crate::wire::address::{Address, Ip4, Ip6, fold};
+
+/// A connection's number in its worker's table of its family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct ConnId(pub u32);
+
+/// Where a packet of a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client.
+    In,
+    /// From the server (NAT only).
+    Out,
+}
+
+/// Set in the index's handle of the server's side of a NAT connection.
+const OUT: u32 = 1 << 31;
+/// Entries a table can number.
+pub const CAPACITY_MAX: u32 = (1 << 28) - 1;
+
+/// What is particular to a connection.
+pub mod flags {
+    /// The server's side is indexed too.
+    pub const NAT: u16 = 1 << 0;
+    /// Counted as inactive by its destination.
+    pub const INACTIVE: u16 = 1 << 1;
+    /// No packet of the server has been seen: the input-only state table applies.
+    pub const NO_OUTPUT: u16 = 1 << 2;
+    /// A persistence template.
+    pub const TEMPLATE: u16 = 1 << 3;
+    /// One-packet scheduling.
+    pub const ONE_PACKET: u16 = 1 << 4;
+    /// Not bound to its destination's counts.
+    pub const UNBOUND: u16 = 1 << 5;
+}
+
+/// What identifies a packet's connection: the packet's own source and destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Key<A> {
+    pub source: A,
+    pub destination: A,
+    /// Source and destination port as they stand in the packet, in memory order.
+    pub ports: u32,
+    /// IP protocol number; templates have their own space above it.
+    pub kind: u32,
+}
+
+/// Added to the protocol in a template's key.
+pub const TEMPLATE_KIND: u32 = 1 << 8;
+
+/// Two ports as they stand in a packet.
+#[inline(always)]
+pub fn ports(source: [u8; 2], destination: [u8; 2]) -> u32 {
+    u32::from_ne_bytes([source[0], source[1], destination[0], destination[1]])
+}
+
+/// One connection. All zero: a free entry.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+pub struct Conn<A> {
+    pub client: A,
+    pub virt: A,
+    pub server: A,
+    /// Ports are in network byte order.
+    pub client_port: [u8; 2],
+    pub virtual_port: [u8; 2],
+    pub server_port: [u8; 2],
+    pub protocol: u8,
+    pub state: u8,
+    pub flags: u16,
+    /// Unused: keeps the timer aligned.
+    pub spare: u16,
+    pub timer: Timer,
+    pub dest: DestId,
+    /// The template or control connection this one depends on.
+    pub control: u32,
+    /// Connections that depend on this one.
+    pub controlled: u32,
+    /// Packets from the client.
+    pub in_packets: u32,
+    /// Ticks without a packet until it expires.
+    pub timeout: u32,
+    /// Entry of a side table with what few connections have.
+    pub extra: u32,
+}
+const _: () = assert!(size_of::<Conn<Ip4>>() == 64);
+const _: () = assert!(size_of::<Conn<Ip6>>() == 128);
+
+#[allow(unsafe_code)]
+// SAFETY: made of integers only; all zero is a free entry.
+unsafe impl Zeroed for Conn<Ip4> {}
+#[allow(unsafe_code)]
+// SAFETY: made of integers only; all zero is a free entry.
+unsafe impl Zeroed for Conn<Ip6> {}
+
+impl<A: Address> Conn<A> {
+    #[inline(always)]
+    pub fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn kind(&self) -> u32 {
+        u32::from(self.protocol) | if self.has(flags::TEMPLATE) { TEMPLATE_KIND } else { 0 }
+    }
+
+    /// The key of the client's packets.
+    #[inline(always)]
+    pub fn key_in(&self) -> Key<A> {
+        Key {
+            source: self.client,
+            destination: self.virt,
+            ports: ports(self.client_port, self.virtual_port),
+            kind: self.kind(),
+        }
+    }
+
+    /// The key of the server's packets.
+    #[inline(always)]
+    pub fn key_out(&self) -> Key<A> {
+        Key {
+            source: self.server,
+            destination: self.client,
+            ports: ports(self.server_port, self.client_port),
+            kind: self.kind(),
+        }
+    }
+
+    fn in_use(&self) -> bool {
+        self.protocol != 0 || self.flags != 0
+    }
+}
+
+/// The slab, as the wheel sees it.
+struct Slab<A>(Mapping<Conn<A>>)
+where
+    Conn<A>: Zeroed;
+
+impl<A> Timed for Slab<A>
+where
+    Conn<A>: Zeroed,
+{
+    #[inline(always)]
+    fn timer(&mut self, id: u32) -> &mut Timer {
+        &mut self.0[id as usize].timer
+    }
+    #[inline(always)]
+    fn prefetch(&self, id: u32) {
+        prefetch(&self.0[id as usize]);
+    }
+}
+
+/// The table is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Connections of one family on one worker.
+pub struct Connections<A>
+where
+    Conn<A>: Zeroed,
+{
+    slab: Slab<A>,
+    index: Index,
+    wheel: Wheel,
+    seeds: [u64; 4],
+    /// First of the free entries, linked through `timer.next`.
+    free: u32,
+    /// Entries from here on have never been used.
+    fresh: u32,
+    len: u32,
+}
+
+impl<A: Address> Connections<A>
+where
+    Conn<A>: Zeroed,
+{
+    /// Room for `capacity` connections, all of which may be NAT ones. `seeds` should be random: whoever knows them
+    /// can choose addresses that collide.
+    pub fn new(capacity: u32, seeds: [u64; 4], now: Tick) -> Result<Self, NoMemory> {
+        assert!(capacity <= CAPACITY_MAX, "validated by the configuration");
+        Ok(Self {
+            slab: Slab(Mapping::new(capacity as usize + 1)?),
+            index: Index::new(2 * capacity as usize)?,
+            wheel: Wheel::new(now),
+            seeds,
+            free: 0,
+            fresh: 1,
+            len: 0,
+        })
+    }
+
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub fn capacity(&self) -> u32 {
+        self.slab.0.len() as u32 - 1
+    }
+
+    /// Bytes of address space the table takes.
+    pub fn bytes(&self) -> usize {
+        self.slab.0.bytes() + self.index.bytes()
+    }
+
+    #[inline(always)]
+    pub fn hash(&self, key: &Key<A>) -> u64 {
+        let addresses = A::mix(key.source, key.destination, self.seeds);
+        fold(addresses, (u64::from(key.ports) << 32 | u64::from(key.kind)) ^ self.seeds[3])
+    }
+
+    /// First stage of a look-up: the bucket's cache line is on its way.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    /// Second stage: the entry that is most likely the right one, its cache line on its way.
+    #[inline(always)]
+    pub fn guess(&self, hash: u64) -> Option<u32> {
+        let handle = self.index.guess(hash)?;
+        prefetch(&self.slab.0[(handle & !OUT) as usize]);
+        Some(handle)
+    }
+
+    /// Third stage: whether the guess was right, else a full search.
+    #[inline(always)]
+    pub fn confirm(&self, guess: Option<u32>, key: &Key<A>, hash: u64) -> Option<(ConnId, Direction)> {
+        match guess {
+            Some(handle) if self.is_key_of(handle, key) => Some(split(handle)),
+            _ => self.find_hashed(key, hash),
+        }
+    }
+
+    /// A look-up at once, for packets that are not one of a burst.
+    pub fn find(&self, key: &Key<A>) -> Option<(ConnId, Direction)> {
+        self.find_hashed(key, self.hash(key))
+    }
+
+    fn find_hashed(&self, key: &Key<A>, hash: u64) -> Option<(ConnId, Direction)> {
+        self.index.find(hash, |handle| self.is_key_of(handle, key)).map(split)
+    }
+
+    #[inline(always)]
+    fn is_key_of(&self, handle: u32, key: &Key<A>) -> bool {
+        let conn = &self.slab.0[(handle & !OUT) as usize];
+        *key == if handle & OUT == 0 { conn.key_in() } else { conn.key_out() }
+    }
+
+    #[inline(always)]
+    pub fn get(&self, id: ConnId) -> &Conn<A> {
+        &self.slab.0[id.0 as usize]
+    }
+
+    #[inline(always)]
+    pub fn get_mut(&mut self, id: ConnId) -> &mut Conn<A> {
+        &mut self.slab.0[id.0 as usize]
+    }
+
+    /// Takes a connection in; its timer starts with its `timeout`. Both its keys must be new.
+    pub fn insert(&mut self, mut conn: Conn<A>, now: Tick) -> Result<ConnId, Full> {
+        let id = self.take_entry().ok_or(Full)?;
+        conn.timer = Timer::at(now.plus(conn.timeout));
+        let hash = self.hash(&conn.key_in());
+        if !self.index.insert(hash, id) {
+            self.give_back(id);
+            return Err(Full);
+        }
+        if conn.has(flags::NAT) && !self.index.insert(self.hash(&conn.key_out()), id | OUT) {
+            self.index.remove(hash, id);
+            self.give_back(id);
+            return Err(Full);
+        }
+        self.slab.0[id as usize] = conn;
+        self.wheel.file(&mut self.slab, id);
+        Ok(ConnId(id))
+    }
+
+    fn take_entry(&mut self) -> Option<u32> {
+        let id = if self.free != 0 {
+            std::mem::replace(&mut self.free, 0)
+        } else if (self.fresh as usize) < self.slab.0.len() {
+            self.fresh += 1;
+            self.fresh - 1
+        } else {
+            return None;
+        };
+        let next = self.slab.0[id as usize].timer.next;
+        if next != 0 {
+            self.free = next;
+            prefetch(&self.slab.0[next as usize]);
+        }
+        self.len += 1;
+        Some(id)
+    }
+
+    fn give_back(&mut self, id: u32) {
+        let entry = &mut self.slab.0[id as usize];
+        *entry = Conn::default();
+        entry.timer.next = self.free;
+        self.free = id;
+        self.len -= 1;
+    }
+
+    /// Removes a connection that is in the wheel.
+    pub fn remove(&mut self, id: ConnId) -> Conn<A> {
+        self.wheel.unlink(&mut self.slab, id.0);
+        self.remove_unlinked(id)
+    }
+
+    /// Removes a connection that [`Connections::next_due`] has handed out.
+    pub fn remove_unlinked(&mut self, id: ConnId) -> Conn<A> {
+        let conn = *self.get(id);
+        self.index.remove(self.hash(&conn.key_in()), id.0);
+        if conn.has(flags::NAT) {
+            self.index.remove(self.hash(&conn.key_out()), id.0 | OUT);
+        }
+        self.give_back(id.0);
+        conn
+    }
+
+    /// Asks for the cache lines that removing this connection will touch.
+    #[inline]
+    pub fn prefetch_remove(&self, id: ConnId) {
+        let conn = self.get(id);
+        self.index.prefetch(self.hash(&conn.key_in()));
+        if conn.has(flags::NAT) {
+            self.index.prefetch(self.hash(&conn.key_out()));
+        }
+    }
+
+    /// Restarts the timer with this timeout. A deadline that only moves away costs two stores.
+    #[inline(always)]
+    pub fn touch(&mut self, id: ConnId, timeout: u32, now: Tick) {
+        let conn = &mut self.slab.0[id.0 as usize];
+        conn.timeout = timeout;
+        conn.timer.deadline = now.plus(timeout);
+        self.wheel.deadline_changed(&mut self.slab, id.0);
+    }
+
+    /// Sets the deadline alone.
+    pub fn set_deadline(&mut self, id: ConnId, deadline: Tick) {
+        self.get_mut(id).timer.deadline = deadline;
+        self.wheel.deadline_changed(&mut self.slab, id.0);
+    }
+
+    /// The next connection whose deadline has passed, out of the wheel but still in the table: the caller removes it
+    /// ([`Connections::remove_unlinked`]) or files it again. `Err` when the wheel has caught up with `now`,
+    /// `Ok(None)` when it only moved an entry that is not due yet.
+    #[inline]
+    pub fn next_due(&mut self, now: Tick) -> Result<Option<ConnId>, ()> {
+        let id = self.wheel.next_due(&mut self.slab, now).ok_or(())?;
+        if now.is_before(self.slab.0[id as usize].timer.deadline) {
+            self.wheel.file(&mut self.slab, id);
+            return Ok(None);
+        }
+        Ok(Some(ConnId(id)))
+    }
+
+    /// Files a connection that [`Connections::next_due`] has handed out again, due after `ticks`.
+    pub fn file_again(&mut self, id: ConnId, now: Tick, ticks: u32) {
+        self.get_mut(id).timer.deadline = now.plus(ticks);
+        self.wheel.file(&mut self.slab, id.0);
+    }
+
+    /// Connections from entry `cursor` on, for listings: looks at `look_at` entries at most, and says where to go on,
+    /// 0 at the end. Begin with 1.
+    pub fn page(&self, cursor: u32, look_at: u32, mut see: impl FnMut(ConnId, &Conn<A>)) -> u32 {
+        let cursor = cursor.max(1);
+        let end = cursor.saturating_add(look_at).min(self.fresh);
+        for id in cursor..end {
+            let conn = &self.slab.0[id as usize];
+            if conn.in_use() {
+                see(ConnId(id), conn);
+            }
+        }
+        if end >= self.fresh { 0 } else { end }
+    }
+}
+
+#[inline(always)]
+fn split(handle: u32) -> (ConnId, Direction) {
+    (ConnId(handle & !OUT), if handle & OUT == 0 { Direction::In } else { Direction::Out })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn conn(client: u32, nat: bool) -> Conn<Ip4> {
+        Conn {
+            client: Ip4::read(&client.to_be_bytes()),
+            virt: Ip4::read(&[192, 0, 2, 1]),
+            server: Ip4::read(&[10, 0, 0, 1]),
+            client_port: [4, 0],
+            virtual_port: [0, 80],
+            server_port: [31, 144],
+            protocol: 6,
+            flags: if nat { flags::NAT } else { 0 },
+            timeout: 100 + client % 300,
+            ..Conn::default()
+        }
+    }
+
+    #[test]
+    fn both_directions_of_a_nat_connection_find_one_entry() {
+        let mut table = Connections::<Ip4>::new(10, [1, 2, 3, 4], Tick(0)).unwrap();
+        let c = conn(7, true);
+        let id = table.insert(c, Tick(0)).unwrap();
+        assert_eq!(table.find(&c.key_in()), Some((id, Direction::In)));
+        assert_eq!(table.find(&c.key_out()), Some((id, Direction::Out)));
+        let dr = conn(8, false);
+        let id = table.insert(dr, Tick(0)).unwrap();
+        assert_eq!(table.find(&dr.key_in()), Some((id, Direction::In)));
+        assert_eq!(table.find(&dr.key_out()), None, "a DR reply never passes the director");
+    }
+
+    #[test]
+    fn it_agrees_with_a_hash_map_under_churn_expiry_and_a_full_table() {
+        let capacity = 2000;
+        let mut table = Connections::<Ip4>::new(capacity, [1, 2, 3, 4], Tick(0)).unwrap();
+        let mut oracle: HashMap<u32, (ConnId, u32)> = HashMap::new();
+        let mut state = 3_u64;
+        let mut refused = 0;
+        for now in 0..4000_u32 {
+            for _ in 0..20 {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                let client = (state >> 33) as u32 % 5000;
+                let c = conn(client, client % 2 == 0);
+                match (table.find(&c.key_in()), oracle.get(&client).copied()) {
+                    (Some((id, _)), Some((oracle_id, _))) => {
+                        assert_eq!(id, oracle_id);
+                        table.touch(id, c.timeout, Tick(now));
+                        oracle.insert(client, (id, now + c.timeout));
+                    }
+                    (None, None) if oracle.len() as u32 == capacity => {
+                        refused += 1;
+                        assert_eq!(table.insert(c, Tick(now)), Err(Full));
+                    }
+                    (None, None) => {
+                        let id = table.insert(c, Tick(now)).unwrap();
+                        oracle.insert(client, (id, now + c.timeout));
+                    }
+                    (found, known) => panic!("table says {found:?}, oracle {known:?}"),
+                }
+            }
+            while let Ok(due) = table.next_due(Tick(now)) {
+                if let Some(id) = due {
+                    let gone = table.remove_unlinked(id);
+                    let client = u32::from_be_bytes(gone.client.octets());
+                    assert!(oracle.remove(&client).unwrap().1 <= now);
+                }
+            }
+            assert!(oracle.values().all(|(_, due)| *due + 1 >= now), "nothing stays beyond its deadline");
+            assert_eq!(table.len() as usize, oracle.len());
+        }
+        assert!(refused > 0, "the test has filled the table");
+        let mut listed = 0;
+        let mut cursor = 1;
+        while cursor != 0 {
+            cursor = table.page(cursor, 64, |_, _| listed += 1);
+        }
+        assert_eq!(listed, oracle.len());
+    }
+
+    #[test]
+    fn memory_a_connection_stays_within_eighty_bytes() {
+        let table = Connections::<Ip4>::new(10_000_000, [1, 2, 3, 4], Tick(0)).unwrap();
+        let bytes = table.bytes() as f64 / 1e7;
+        assert!(bytes <= 80.0, "{bytes}");
+    }
+}

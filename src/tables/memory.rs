@@ -1,0 +1,139 @@
+//! Table memory: a zeroed, cache-line aligned mapping of its own, on huge pages where the machine has them.
+//!
+//! A table of millions of entries is read at random; with 4 KiB pages nearly every read would miss the TLB as well as
+//! the cache. Explicit huge pages are tried first, then transparent ones.
+#![allow(unsafe_code)]
+
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+/// Types for which all bytes zero is a valid value, and whose drop does nothing.
+///
+/// # Safety
+/// The implementor vouches for exactly that.
+pub unsafe trait Zeroed: Sized {}
+
+// SAFETY: an integer of zero bytes is 0.
+unsafe impl Zeroed for u32 {}
+// SAFETY: an integer of zero bytes is 0.
+unsafe impl Zeroed for u64 {}
+
+/// A fixed number of `T`, all zero at first.
+pub struct Mapping<T: Zeroed> {
+    start: NonNull<T>,
+    len: usize,
+    bytes: usize,
+}
+
+// SAFETY: a Mapping owns its memory like a Box<[T]>.
+unsafe impl<T: Zeroed + Send> Send for Mapping<T> {}
+// SAFETY: as above; shared references only read.
+unsafe impl<T: Zeroed + Sync> Sync for Mapping<T> {}
+
+/// The size of a huge page everywhere DPDK is used on x86-64 and arm64 by default.
+const HUGE_PAGE: usize = 2 << 20;
+
+/// There was not enough memory for a table.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no memory for a table of {mib} MiB: lower capacity_per_worker in [connections], or free some memory ({source})"
+)]
+pub struct NoMemory {
+    mib: usize,
+    source: std::io::Error,
+}
+
+impl<T: Zeroed> Mapping<T> {
+    /// Memory for `len` entries. Address space is taken at once, physical memory as it is touched (from the huge page
+    /// pool: reserved at once, so that a later touch cannot fail).
+    pub fn new(len: usize) -> Result<Self, NoMemory> {
+        const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0) };
+        let wanted = len.checked_mul(size_of::<T>()).unwrap_or(usize::MAX).max(1);
+        let huge = wanted >= HUGE_PAGE;
+        let bytes = wanted.checked_next_multiple_of(if huge { HUGE_PAGE } else { 4096 }).unwrap_or(usize::MAX);
+        let start = if huge { map(bytes, libc::MAP_HUGETLB).or_else(|_| map(bytes, 0)) } else { map(bytes, 0) }
+            .map_err(|source| NoMemory { mib: bytes >> 20, source })?;
+        if huge {
+            // SAFETY: start..start+bytes is the mapping just made; the advice changes no content.
+            unsafe { libc::madvise(start.as_ptr(), bytes, libc::MADV_HUGEPAGE) };
+        }
+        Ok(Self { start: start.cast(), len, bytes })
+    }
+
+    /// Bytes of address space taken.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+fn map(bytes: usize, flags: libc::c_int) -> Result<NonNull<libc::c_void>, std::io::Error> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags;
+    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
+    match NonNull::new(start) {
+        Some(start) if start.as_ptr() != libc::MAP_FAILED => Ok(start),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+impl<T: Zeroed> Deref for Mapping<T> {
+    type Target = [T];
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        // SAFETY: `start` is a mapping of at least `len` T, zeroed by the kernel (valid by `Zeroed`), owned by self.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Zeroed> DerefMut for Mapping<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as for deref, and `&mut self` makes it the only reference.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Zeroed> Drop for Mapping<T> {
+    fn drop(&mut self) {
+        // SAFETY: exactly the mapping made in `new`; nothing borrows from self any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}
+
+/// Asks the processor to fetch the cache line of `entry`, to be written soon.
+#[inline(always)]
+pub fn prefetch<T>(entry: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: a prefetch of any address is harmless; this one is even valid.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(entry).cast())
+        };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = entry;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_is_zero_aligned_and_writable() {
+        for len in [1, 100, 1 << 20] {
+            let mut mapping = Mapping::<u64>::new(len).unwrap();
+            assert_eq!(mapping.len(), len);
+            assert!(mapping.iter().all(|&v| v == 0));
+            assert_eq!(mapping.as_ptr() as usize % 64, 0);
+            mapping[len - 1] = 7;
+            assert_eq!(mapping[len - 1], 7);
+        }
+    }
+
+    #[test]
+    fn too_large_a_mapping_says_what_to_do() {
+        let message = Mapping::<u64>::new(usize::MAX / 16).err().unwrap().to_string();
+        assert!(message.contains("capacity_per_worker"), "{message}");
+    }
+}

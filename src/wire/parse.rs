@@ -1,0 +1,301 @@
+//! Frame → [`Parsed`]: where the headers begin and what the packet path decides by, found out once a packet.
+//!
+//! Checked as IPVS checks (ip_rcv, ip_vs_fill_iph): Ethernet, one 802.1Q tag, IPv4 version, lengths and header checksum,
+//! room for the ports. Not checked: anything in the transport header, which passes unchanged.
+
+use super::ethernet::ethertype;
+use super::ip_protocol::{ICMP, SCTP, TCP, UDP};
+
+/// What kind of packet a frame carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Ipv4,
+    Ipv6,
+    Arp,
+}
+
+/// Why a frame could not be parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    Truncated,
+    UnknownEthertype,
+    IpHeaderBad,
+    IpChecksumBad,
+    IpLengthBad,
+    L4Truncated,
+}
+
+/// What the later stages know of a frame. Offsets count from the frame's first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    pub kind: Kind,
+    /// VLAN id, 0 for an untagged frame (and for a priority tag).
+    pub vlan: u16,
+    /// Offset of the network header: 14, or 18 with a tag.
+    pub l3: u8,
+    pub protocol: u8,
+    /// Offset of the transport header.
+    pub l4: u16,
+    /// Bytes of the IP packet, its header included.
+    pub ip_len: u16,
+    /// TCP flags; 0 for other protocols and for a packet that ends before them.
+    pub tcp_flags: u8,
+    /// Any fragment of a larger packet, the first one included: its transport header may not be there.
+    pub fragment: bool,
+    /// Source and destination port as they stand in the packet, in memory order; 0 without ports.
+    pub ports: u32,
+}
+
+impl Parsed {
+    /// Bytes of the frame up to the end of the IP packet: what follows is Ethernet padding.
+    pub fn frame_len(&self) -> usize {
+        self.l3 as usize + self.ip_len as usize
+    }
+}
+
+#[inline(always)]
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// Parses the headers in `head`, the contiguous first bytes of a frame of `frame_len` bytes.
+/// [`Malformed::Truncated`] also says that `head` is too short: make more of it contiguous if the frame is longer.
+#[inline(always)]
+pub fn parse(head: &[u8], frame_len: usize) -> Result<Parsed, Malformed> {
+    // the usual case first: an untagged IPv4 packet without options
+    if let Some(start) = head.first_chunk::<34>()
+        && start[12..15] == [0x08, 0x00, 0x45]
+    {
+        return parse_ipv4(head, frame_len, 14, 0, 20);
+    }
+    parse_other(head, frame_len)
+}
+
+#[cold]
+fn parse_other(head: &[u8], frame_len: usize) -> Result<Parsed, Malformed> {
+    if head.len() < 14 {
+        return Err(Malformed::Truncated);
+    }
+    match u16_at(head, 12) {
+        ethertype::VLAN if head.len() < 18 => Err(Malformed::Truncated),
+        ethertype::VLAN => parse_network(head, frame_len, 18, u16_at(head, 14) & 0xfff),
+        _ => parse_network(head, frame_len, 14, 0),
+    }
+}
+
+fn parse_network(head: &[u8], frame_len: usize, l3: usize, vlan: u16) -> Result<Parsed, Malformed> {
+    match u16_at(head, l3 - 2) {
+        ethertype::IPV4 => {
+            let first = *head.get(l3).ok_or(Malformed::Truncated)?;
+            let header = usize::from(first & 15) * 4;
+            if first >> 4 != 4 || header < 20 {
+                return Err(Malformed::IpHeaderBad);
+            }
+            if head.len() < l3 + header {
+                // a header that its own packet cuts off is malformed, one that the head cuts off is not contiguous
+                return Err(if frame_len < l3 + 20 { Malformed::Truncated } else { too_short(head, frame_len, l3) });
+            }
+            parse_ipv4(head, frame_len, l3, vlan, header)
+        }
+        ethertype::ARP => Ok(bare(Kind::Arp, l3, vlan, frame_len)),
+        ethertype::IPV6 => Ok(bare(Kind::Ipv6, l3, vlan, frame_len)),
+        _ => Err(Malformed::UnknownEthertype),
+    }
+}
+
+fn too_short(head: &[u8], frame_len: usize, _l3: usize) -> Malformed {
+    if head.len() < frame_len { Malformed::Truncated } else { Malformed::IpLengthBad }
+}
+
+fn bare(kind: Kind, l3: usize, vlan: u16, frame_len: usize) -> Parsed {
+    let ip_len = (frame_len - l3).min(usize::from(u16::MAX)) as u16;
+    let l3 = l3 as u8;
+    Parsed { kind, vlan, l3, protocol: 0, l4: l3.into(), ip_len, tcp_flags: 0, fragment: false, ports: 0 }
+}
+
+/// `header` bytes of IPv4 header at `l3` are in `head`.
+#[inline(always)]
+fn parse_ipv4(head: &[u8], frame_len: usize, l3: usize, vlan: u16, header: usize) -> Result<Parsed, Malformed> {
+    let ip = &head[l3..l3 + header];
+    let ip_len = u16_at(ip, 2);
+    if usize::from(ip_len) < header || l3 + usize::from(ip_len) > frame_len {
+        return Err(Malformed::IpLengthBad);
+    }
+    if !checksum_is_right(ip) {
+        return Err(Malformed::IpChecksumBad);
+    }
+    let (protocol, l4) = (ip[9], l3 + header);
+    // RFC 791 §3.1: more fragments, or an offset
+    let fragment = u16_at(ip, 6) & 0x3fff != 0;
+    let mut parsed = Parsed {
+        kind: Kind::Ipv4,
+        vlan,
+        l3: l3 as u8,
+        protocol,
+        l4: l4 as u16,
+        ip_len,
+        tcp_flags: 0,
+        fragment,
+        ports: 0,
+    };
+    if !fragment {
+        parse_transport(head, frame_len, &mut parsed)?;
+    }
+    Ok(parsed)
+}
+
+#[inline(always)]
+fn parse_transport(head: &[u8], frame_len: usize, parsed: &mut Parsed) -> Result<(), Malformed> {
+    let l4 = usize::from(parsed.l4);
+    let end = parsed.frame_len();
+    let wanted = match parsed.protocol {
+        // RFC 9293 §3.1: the flags are byte 13
+        TCP => 14,
+        UDP | SCTP => 4,
+        ICMP => 8,
+        _ => return Ok(()),
+    };
+    if let Some(transport) = head.get(l4..l4 + wanted)
+        && l4 + wanted <= end
+    {
+        if parsed.protocol != ICMP {
+            parsed.ports = u32::from_ne_bytes([transport[0], transport[1], transport[2], transport[3]]);
+        }
+        if parsed.protocol == TCP {
+            parsed.tcp_flags = transport[13];
+        }
+        return Ok(());
+    }
+    parse_short_transport(head, frame_len, end, parsed)
+}
+
+/// The packet, or the head, ends early: ports are enough, as they are for IPVS.
+#[cold]
+fn parse_short_transport(head: &[u8], frame_len: usize, end: usize, parsed: &mut Parsed) -> Result<(), Malformed> {
+    let l4 = usize::from(parsed.l4);
+    if head.len() < end.min(l4 + 14) && head.len() < frame_len {
+        return Err(Malformed::Truncated);
+    }
+    match head.get(l4..l4 + 4) {
+        Some(ports) if l4 + 4 <= end && parsed.protocol != ICMP => {
+            parsed.ports = u32::from_ne_bytes([ports[0], ports[1], ports[2], ports[3]]);
+            Ok(())
+        }
+        _ => Err(Malformed::L4Truncated),
+    }
+}
+
+/// RFC 1071 over a header of 20 to 60 bytes.
+#[inline(always)]
+fn checksum_is_right(header: &[u8]) -> bool {
+    let mut sum = 0_u64;
+    for word in header.chunks_exact(4) {
+        sum += u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+    }
+    sum = (sum & 0xffff_ffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    (sum & 0xffff) + (sum >> 16) == 0xffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(hex: &str) -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+    }
+
+    /// A SYN of 198.51.100.1:34000 to 192.0.2.100:80.
+    fn syn() -> Vec<u8> {
+        frame(
+            "0200000000e1020000000efe080045000028303f400040061df8c6336401c000026484d00050279ab03e000000005002faf06b510000",
+        )
+    }
+
+    fn fix_checksum(frame: &mut [u8]) {
+        frame[24..26].fill(0);
+        let sum: u32 = (14..34).step_by(2).map(|i| u32::from(u16_at(frame, i))).sum();
+        let sum = (sum & 0xffff) + (sum >> 16);
+        frame[24..26].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    }
+
+    #[test]
+    fn a_plain_tcp_packet_is_found_with_its_ports_and_flags() {
+        let bytes = syn();
+        let parsed = parse(&bytes, bytes.len()).unwrap();
+        assert_eq!((parsed.kind, parsed.l3, parsed.l4, parsed.ip_len), (Kind::Ipv4, 14, 34, 40));
+        assert_eq!((parsed.protocol, parsed.tcp_flags, parsed.vlan), (6, 2, 0));
+        assert_eq!(parsed.ports.to_ne_bytes(), [0x84, 0xd0, 0, 80]);
+        assert!(!parsed.fragment);
+    }
+
+    #[test]
+    fn a_vlan_tag_moves_everything_by_four() {
+        let mut bytes = syn();
+        bytes.splice(12..12, [0x81, 0, 0x20, 100]);
+        let parsed = parse(&bytes, bytes.len()).unwrap();
+        assert_eq!((parsed.vlan, parsed.l3, parsed.l4, parsed.tcp_flags), (100, 18, 38, 2));
+    }
+
+    #[test]
+    fn each_malformation_has_its_own_name() {
+        type Spoil = fn(&mut Vec<u8>);
+        let cases: [(Malformed, Spoil); 8] = [
+            (Malformed::Truncated, |b| b.truncate(13)),
+            (Malformed::UnknownEthertype, |b| b[12] = 0x99),
+            (Malformed::IpHeaderBad, |b| b[14] = 0x55),
+            (Malformed::IpHeaderBad, |b| b[14] = 0x44),
+            (Malformed::IpChecksumBad, |b| b[24] ^= 1),
+            (Malformed::IpLengthBad, |b| b[17] = 200),
+            (Malformed::IpLengthBad, |b| b[17] = 19),
+            (Malformed::L4Truncated, |b| {
+                b[17] = 23;
+                fix_checksum(b);
+            }),
+        ];
+        for (expected, spoil) in cases {
+            let mut bytes = syn();
+            spoil(&mut bytes);
+            assert_eq!(parse(&bytes, bytes.len()), Err(expected));
+        }
+    }
+
+    #[test]
+    fn ports_alone_are_enough_and_a_fragment_needs_not_even_them() {
+        let mut bytes = syn();
+        bytes[17] = 28; // eight bytes of TCP
+        fix_checksum(&mut bytes);
+        let parsed = parse(&bytes, bytes.len()).unwrap();
+        assert_eq!((parsed.ports.to_ne_bytes(), parsed.tcp_flags), ([0x84, 0xd0, 0, 80], 0));
+        bytes[17] = 20;
+        bytes[20..22].copy_from_slice(&[0, 5]);
+        fix_checksum(&mut bytes);
+        assert!(parse(&bytes, bytes.len()).unwrap().fragment);
+    }
+
+    #[test]
+    fn a_head_that_ends_early_asks_for_more_of_the_frame() {
+        let bytes = syn();
+        for n in 0..47 {
+            let kind = parse(&bytes[..n], bytes.len());
+            assert_eq!(kind, Err(Malformed::Truncated), "{n}");
+        }
+        assert!(parse(&bytes[..48], bytes.len()).is_ok());
+    }
+
+    #[test]
+    fn every_prefix_and_every_changed_byte_parses_without_panic() {
+        let bytes = syn();
+        for n in 0..=bytes.len() {
+            let _ = parse(&bytes[..n], n);
+            for value in [0, 0xff, 0x45, 0x4f] {
+                for i in 0..n {
+                    let mut spoiled = bytes[..n].to_vec();
+                    spoiled[i] = value;
+                    let _ = parse(&spoiled, n);
+                }
+            }
+        }
+    }
+}

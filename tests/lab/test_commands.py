@@ -135,7 +135,9 @@ class Start(base.LabCase):
         self.fails_with(r"(?i)core.*999|999.*core", ("cores = [1]", "cores = [999]"))
 
     def test_more_connections_than_memory(self):
-        self.fails_with("capacity_per_worker", ("capacity_per_worker = 100_000", "capacity_per_worker = 4_000_000_000"))
+        workers = ", ".join(["1"] * 64)  # 2^28 connections of at least 64 bytes each: a tebibyte and more
+        capacity = ("capacity_per_worker = 100_000", "capacity_per_worker = 268_435_456")
+        self.fails_with("capacity_per_worker", ("cores = [1]", f"cores = [{workers}]"), capacity)
 
 
 class Examples(unittest.TestCase):

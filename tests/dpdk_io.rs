@@ -1,0 +1,643 @@
+//! `io` against a real DPDK, on virtual devices and without huge pages: EAL starts once in a process, so one test
+//! plays every scene in turn. Starts that must fail run in processes of their own.
+#![cfg(feature = "dpdk")]
+
+use std::env;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use arrayvec::ArrayVec;
+use pollux::dataplane::frame::{Frame, FramePool};
+use pollux::io::arguments::EalConfig;
+use pollux::io::eal::{self, Eal};
+use pollux::io::failure::EalError;
+use pollux::io::mbuf::{self, Burst, Mbuf};
+use pollux::io::mempool::{Mempool, PoolConfig, PoolError};
+use pollux::io::port::{self, Port, PortConfig, PortError};
+use pollux::model::limits::{BURST, HEADROOM, SEGMENTS_MAX};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseResult, TestRunner};
+
+/// Bytes of a buffer, headroom included.
+const BUFFER: usize = HEADROOM + 2048;
+const POOL: u32 = 2048;
+
+fn strings(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(|&argument| argument.to_owned()).collect()
+}
+
+fn start(arguments: &[String], socket: &Path) -> Result<Eal, EalError> {
+    let cores = [eal::allowed_cores()[0]];
+    eal::Eal::start(&EalConfig { eal_args: arguments, cores: &cores, socket, secondary: false, memory_mb: 256 })
+}
+
+fn pool(eal: &Eal) -> Mempool {
+    Mempool::new(eal, &PoolConfig::new(POOL)).unwrap()
+}
+
+/// A frame whose bytes tell its number, its length and their place.
+fn payload(number: usize, length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at ^ (number * 31) ^ (at >> 8)) as u8).collect()
+}
+
+fn bytes(frame: &Mbuf) -> Vec<u8> {
+    frame.segments().flatten().copied().collect()
+}
+
+fn frame_of(allocator: &mut impl FramePool<Frame = Mbuf>, content: &[u8]) -> Mbuf {
+    let mut frame = allocator.alloc().unwrap();
+    assert!(frame.extend(content));
+    frame
+}
+
+/// A capture file as tcpdump would write it: <https://www.tcpdump.org/manpages/pcap-savefile.5.html>.
+fn write_capture(path: &Path, frames: &[Vec<u8>]) {
+    let mut file = Vec::new();
+    file.extend(0xa1b2_c3d4_u32.to_le_bytes());
+    file.extend(2_u16.to_le_bytes());
+    file.extend(4_u16.to_le_bytes());
+    file.extend([0; 8]);
+    file.extend(65535_u32.to_le_bytes());
+    file.extend(1_u32.to_le_bytes());
+    for frame in frames {
+        file.extend([0; 8]);
+        file.extend((frame.len() as u32).to_le_bytes());
+        file.extend((frame.len() as u32).to_le_bytes());
+        file.extend(frame);
+    }
+    std::fs::write(path, file).unwrap();
+}
+
+/// The frames of such a file; the times are whatever they are.
+fn read_capture(path: &Path) -> Vec<Vec<u8>> {
+    let file = std::fs::read(path).unwrap();
+    let mut frames = Vec::new();
+    let mut rest = &file[24..];
+    while rest.len() >= 16 {
+        let length = u32::from_le_bytes(rest[8..12].try_into().unwrap()) as usize;
+        frames.push(rest[16..16 + length].to_vec());
+        rest = &rest[16 + length..];
+    }
+    frames
+}
+
+#[test]
+fn io_works_on_dpdks_virtual_devices() {
+    let folder = tempfile::tempdir().unwrap();
+    let (capture_in, capture_out) = (folder.path().join("in.pcap"), folder.path().join("out.pcap"));
+    // From the shortest frame there is, over one that fills its buffer, to a jumbo frame in several.
+    let lengths = [14, 60, 61, 1514, 2048, 2049, 9014];
+    let captured: Vec<Vec<u8>> = (0..100).map(|number| payload(number, lengths[number % lengths.len()])).collect();
+    write_capture(&capture_in, &captured);
+    let pcap = format!("net_pcap0,rx_pcap={},tx_pcap={}", capture_in.display(), capture_out.display());
+    let vdevs = [
+        "--vdev",
+        "net_null0",
+        "--vdev",
+        "net_null1",
+        "--vdev",
+        "net_ring0",
+        "--vdev",
+        "net_ring1",
+        "--vdev",
+        "net_ring2",
+    ];
+    // Without shared configuration nothing is left behind; net_pcap1 cannot start, which the others do not mind.
+    let broken = "net_pcap1,rx_pcap=/nonexistent.pcap";
+    let fixed = ["--no-huge", "--no-pci", "--no-shconf", "-m", "256", "--vdev", &pcap, "--vdev", broken];
+    let eal = start(&strings(&[&fixed[..], &vdevs[..]].concat()), Path::new("/run/pollux-test-io.sock")).unwrap();
+    assert_eq!(start(&[], Path::new("/other.sock")).unwrap_err(), EalError::AlreadyStarted);
+
+    ports_are_listed_and_explain_themselves_when_missing(&eal);
+    a_pool_is_bounded_and_takes_everything_back(&eal);
+    frames_behave_like_vectors_of_bytes(&eal);
+    a_chain_stops_growing_at_its_limit(&eal);
+    a_worker_runs_on_its_lcore_and_its_panic_is_reported(&eal);
+    what_a_capture_holds_is_received_and_sent_unchanged(&eal, &captured);
+    assert_eq!(read_capture(&capture_out), captured);
+    a_ring_gives_back_what_it_was_given(&eal);
+    what_a_full_queue_refuses_stays_with_the_caller(&eal);
+    a_queue_without_chains_makes_frames_contiguous_and_counts_what_it_cannot(&eal);
+    what_a_driver_accepts_is_left_to_it(&eal);
+    a_frame_may_outlive_its_pool(&eal);
+}
+
+fn ports_are_listed_and_explain_themselves_when_missing(eal: &Eal) {
+    let names: Vec<String> = port::list(eal).into_iter().map(|info| info.name).collect();
+    assert_eq!(names, ["net_pcap0", "net_null0", "net_null1", "net_ring0", "net_ring1", "net_ring2"]);
+    let text = Port::open(eal, "net_tap7").unwrap_err().to_string();
+    assert!(text.contains("net_tap7") && text.contains("net_ring0 (net_ring)"), "{text}");
+    let text = Port::open(eal, "ffff:ff:1f.7").unwrap_err().to_string();
+    assert!(text.contains("no PCI device ffff:ff:1f.7"), "{text}");
+    let text = Port::open(eal, "net_pcap1").unwrap_err().to_string();
+    assert!(text.contains("nonexistent.pcap") && text.contains("eal_args"), "{text}");
+    let port = Port::open(eal, "net_null1").unwrap();
+    assert_eq!(port.info().driver, "net_null");
+    assert!(port.info().mtu_max >= 1500 && port.info().rx_queues_max >= 1, "{:?}", port.info());
+    assert!(matches!(Port::open(eal, "net_null1"), Err(PortError::InUse { .. })));
+}
+
+fn a_pool_is_bounded_and_takes_everything_back(eal: &Eal) {
+    let small = Mempool::new(eal, &PoolConfig { count: 100, ..PoolConfig::new(100) }).unwrap();
+    let mut allocator = small.allocator();
+    let mut burst = Burst::new();
+    assert!(allocator.alloc_bulk(&mut burst, BURST));
+    let mut others: Vec<Mbuf> = std::iter::from_fn(|| allocator.alloc()).collect();
+    assert_eq!((others.len(), small.available(), small.in_use()), (100 - BURST, 0, 100));
+    assert!(!allocator.alloc_bulk(&mut ArrayVec::new(), 1));
+    others.truncate(10);
+    mbuf::free_bulk(&mut burst);
+    assert!(burst.is_empty());
+    assert_eq!(small.in_use(), 10);
+    // What came back is as good as new.
+    let frame = frame_of(&mut allocator, b"again");
+    assert_eq!((bytes(&frame), frame.segment_count()), (b"again".to_vec(), 1));
+    drop((frame, others));
+    assert_eq!(small.in_use(), 0);
+
+    assert!(matches!(Mempool::new(eal, &PoolConfig { room: 100, ..PoolConfig::new(10) }), Err(PoolError::Room { .. })));
+    let error = Mempool::new(eal, &PoolConfig::new(10_000_000)).unwrap_err();
+    assert!(error.to_string().contains("\"-m\""), "{error}");
+}
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Prepend(usize),
+    TrimFront(usize),
+    Truncate(usize),
+    Extend(usize),
+    Pull(usize),
+    /// A tail of segments of these lengths.
+    Chain(Vec<usize>),
+    Overwrite(u8),
+    CopyOut(usize, usize),
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let size = prop_oneof![0..5_usize, 0..200_usize, 0..2500_usize, Just(HEADROOM), Just(BUFFER - HEADROOM)];
+    prop_oneof![
+        (0..160_usize).prop_map(Operation::Prepend),
+        size.clone().prop_map(Operation::TrimFront),
+        (0..6000_usize).prop_map(Operation::Truncate),
+        size.clone().prop_map(Operation::Extend),
+        size.clone().prop_map(Operation::Pull),
+        prop::collection::vec(size, 0..4).prop_map(Operation::Chain),
+        any::<u8>().prop_map(Operation::Overwrite),
+        (0..6000_usize, 0..3000_usize).prop_map(|(offset, length)| Operation::CopyOut(offset, length)),
+    ]
+}
+
+/// The oracle: segments as (offset in the buffer, bytes), every operation in its most naive form.
+#[derive(Clone)]
+struct Model(Vec<(usize, Vec<u8>)>);
+
+impl Model {
+    fn bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
+    }
+
+    fn prepend(&mut self, n: usize) -> bool {
+        let (offset, bytes) = &mut self.0[0];
+        let fits = n <= *offset;
+        if fits {
+            *offset -= n;
+            bytes.splice(0..0, vec![0xa5; n]);
+        }
+        fits
+    }
+
+    fn trim_front(&mut self, n: usize) {
+        self.0[0].0 += n;
+        self.0[0].1.drain(..n);
+    }
+
+    fn truncate(&mut self, mut length: usize) {
+        if length >= self.bytes().len() {
+            return;
+        }
+        let mut kept = 0;
+        for (_, bytes) in &mut self.0 {
+            kept += 1;
+            if length <= bytes.len() {
+                bytes.truncate(length);
+                break;
+            }
+            length -= bytes.len();
+        }
+        self.0.truncate(kept);
+    }
+
+    fn extend(&mut self, more: &[u8]) -> bool {
+        let (offset, bytes) = self.0.last_mut().unwrap();
+        let fits = *offset + bytes.len() + more.len() <= BUFFER;
+        if fits {
+            bytes.extend(more);
+        }
+        fits
+    }
+
+    fn pull(&mut self, n: usize) -> bool {
+        if n <= self.0[0].1.len() {
+            return true;
+        }
+        if n > self.bytes().len() || n > BUFFER {
+            return false;
+        }
+        self.0[0].0 = self.0[0].0.min(BUFFER - n);
+        while self.0[0].1.len() < n {
+            let missing = n - self.0[0].1.len();
+            let (offset, second) = &mut self.0[1];
+            let taken: Vec<u8> = second.drain(..missing.min(second.len())).collect();
+            *offset += taken.len();
+            if second.is_empty() {
+                self.0.remove(1);
+            }
+            self.0[0].1.extend(taken);
+        }
+        true
+    }
+
+    fn chain(&mut self, tail: Model) -> bool {
+        if tail.bytes().is_empty() {
+            return true;
+        }
+        let fits = self.0.len() + tail.0.len() <= SEGMENTS_MAX;
+        if fits {
+            self.0.extend(tail.0);
+        }
+        fits
+    }
+}
+
+/// A chain of segments of these lengths, as a mbuf and as its model; never empty of segments.
+fn tail_of(allocator: &mut impl FramePool<Frame = Mbuf>, lengths: &[usize]) -> (Mbuf, Model) {
+    let mut frame = allocator.alloc().unwrap();
+    let mut model = Model(vec![(HEADROOM, Vec::new())]);
+    for (number, &length) in lengths.iter().enumerate() {
+        let content = payload(number, length.min(BUFFER - HEADROOM));
+        let (segment, twin) = (frame_of(allocator, &content), Model(vec![(HEADROOM, content)]));
+        assert_eq!(frame.chain(segment).is_ok(), model.chain(twin));
+    }
+    (frame, model)
+}
+
+fn apply(
+    operation: &Operation,
+    frame: &mut Mbuf,
+    model: &mut Model,
+    allocator: &mut impl FramePool<Frame = Mbuf>,
+) -> TestCaseResult {
+    match operation {
+        Operation::Prepend(n) => {
+            let done = frame.prepend(*n);
+            prop_assert_eq!(done, model.prepend(*n));
+            if done {
+                frame.head_mut()[..*n].fill(0xa5);
+            }
+        }
+        Operation::TrimFront(n) => {
+            let n = (*n).min(frame.head().len());
+            frame.trim_front(n);
+            model.trim_front(n);
+        }
+        Operation::Truncate(length) => {
+            frame.truncate(*length);
+            model.truncate(*length);
+        }
+        Operation::Extend(length) => {
+            let more = payload(7, *length);
+            prop_assert_eq!(frame.extend(&more), model.extend(&more));
+        }
+        Operation::Pull(n) => {
+            prop_assert_eq!(frame.pull(*n), model.pull(*n));
+        }
+        Operation::Chain(lengths) => {
+            let (tail, twin) = tail_of(allocator, lengths);
+            prop_assert_eq!(frame.chain(tail).is_ok(), model.chain(twin));
+        }
+        Operation::Overwrite(byte) => {
+            frame.head_mut().fill(*byte);
+            model.0[0].1.fill(*byte);
+        }
+        Operation::CopyOut(offset, length) => {
+            let mut out = vec![0xa5; *length];
+            let whole = model.bytes();
+            let expected = whole.get(*offset..offset + length);
+            // Nothing asked for is there wherever it is asked for.
+            prop_assert_eq!(frame.copy_out(*offset, &mut out), expected.is_some() || *length == 0);
+            if let Some(expected) = expected {
+                prop_assert_eq!(&out[..], expected);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn frames_behave_like_vectors_of_bytes(eal: &Eal) {
+    let pool = pool(eal);
+    let mut runner = TestRunner::new(Config { cases: 500, failure_persistence: None, ..Config::default() });
+    let operations = prop::collection::vec(operation(), 1..40);
+    let result = runner.run(&operations, |operations| {
+        let mut allocator = pool.allocator();
+        let mut frame = allocator.alloc().unwrap();
+        let mut model = Model(vec![(HEADROOM, Vec::new())]);
+        for operation in &operations {
+            apply(operation, &mut frame, &mut model, &mut allocator)?;
+            prop_assert_eq!(frame.head(), &model.0[0].1[..]);
+            prop_assert_eq!(frame.segment_count(), model.0.len());
+            prop_assert_eq!(frame.segments().count(), model.0.len());
+            prop_assert_eq!(frame.len(), model.bytes().len());
+            prop_assert_eq!(bytes(&frame), model.bytes());
+            frame.prefetch();
+        }
+        drop(frame);
+        prop_assert_eq!(pool.in_use(), 0);
+        Ok(())
+    });
+    result.unwrap();
+    assert_eq!(pool.in_use(), 0);
+}
+
+fn a_chain_stops_growing_at_its_limit(eal: &Eal) {
+    let pool = pool(eal);
+    let mut allocator = pool.allocator();
+    let mut frame = frame_of(&mut allocator, b"x");
+    for _ in 1..SEGMENTS_MAX {
+        let tail = frame_of(&mut allocator, b"y");
+        assert!(frame.chain(tail).is_ok());
+    }
+    let refused = frame.chain(frame_of(&mut allocator, b"one too many")).unwrap_err();
+    assert_eq!(bytes(&refused), b"one too many");
+    assert_eq!((frame.len(), frame.segment_count()), (SEGMENTS_MAX, SEGMENTS_MAX));
+    drop((frame, refused));
+    assert_eq!(pool.in_use(), 0);
+}
+
+fn a_worker_runs_on_its_lcore_and_its_panic_is_reported(eal: &Eal) {
+    assert_eq!(eal.workers(), 1);
+    let core = eal::allowed_cores();
+    assert!(!core.is_empty());
+    let caller = std::thread::current().id();
+    let pool = pool(eal);
+    let mut allocator = pool.allocator();
+    // The worker's cache is its own, but what it frees is free for all.
+    let run = eal.launch(0, move || {
+        let freed = (0..1000).filter(|_| allocator.alloc().is_some()).count();
+        (freed, std::thread::current().id())
+    });
+    let (freed, thread) = run.unwrap().wait().unwrap();
+    assert_eq!(freed, 1000);
+    assert_ne!(thread, caller);
+    assert_eq!(pool.in_use(), 0);
+
+    let panicked = eal.launch(0, || -> usize { panic!("on purpose") }).unwrap().wait().unwrap_err();
+    assert_eq!(panicked.downcast_ref(), Some(&"on purpose"));
+    // The lcore is none the worse for it, and one that does not exist says so.
+    assert_eq!(eal.launch(0, || 42).unwrap().wait().unwrap(), 42);
+    assert!(matches!(eal.launch(1, || ()), Err(EalError::Launch { worker: 1, .. })));
+}
+
+fn what_a_capture_holds_is_received_and_sent_unchanged(eal: &Eal, captured: &[Vec<u8>]) {
+    let pool = pool(eal);
+    let mut port = Port::open(eal, "net_pcap0").unwrap();
+    // One file, one queue: three workers get what there is.
+    let mac = [2, 0, 0, 0, 0, 9];
+    let config = PortConfig { mtu: Some(9000), mac: Some(mac), ..PortConfig::new(3) };
+    let mut state = port.configure(&config, &pool).unwrap();
+    // The driver refuses both: software has them.
+    assert_eq!((state.mtu, state.mtu_in_software, state.mac, state.mac_in_software), (9000, true, mac, true));
+    assert_eq!((state.rx.len(), state.tx.len()), (1, 1));
+    assert!(matches!(port.configure(&config, &pool), Err(PortError::Configured { .. })));
+    port.start().unwrap();
+    let mut received = Vec::new();
+    let mut burst = Burst::new();
+    for _ in 0..100 {
+        state.rx[0].receive(&mut burst);
+        received.extend(burst.iter().map(bytes));
+        let count = burst.len();
+        assert_eq!(state.tx[0].send(&mut burst), count);
+    }
+    assert_eq!(received.len(), captured.len());
+    assert_eq!(received, captured);
+    let stats = port.stats().unwrap();
+    assert_eq!((stats.rx_packets, stats.tx_packets), (100, 100));
+    port.reset_stats().unwrap();
+    assert_eq!(port.stats().unwrap().rx_packets, 0);
+    assert!(port.link().unwrap().up);
+    drop((port, state));
+    assert_eq!(pool.in_use(), 0);
+}
+
+fn a_ring_gives_back_what_it_was_given(eal: &Eal) {
+    let pool = pool(eal);
+    let mut allocator = pool.allocator();
+    let mut port = Port::open(eal, "net_ring0").unwrap();
+    let mut state = port.configure(&PortConfig::new(2), &pool).unwrap();
+    port.start().unwrap();
+    assert_eq!((state.rx.len(), state.tx.len()), (2, 2));
+    let mut burst = Burst::new();
+    let mut sent = Vec::new();
+    for number in 0..BURST {
+        // Every third one is a chain, as a reassembled packet is.
+        let lengths = [60 + number, 1400, number];
+        let (frame, model) = tail_of(&mut allocator, &lengths[..1 + 2 * usize::from(number % 3 == 0)]);
+        sent.push(model.bytes());
+        burst.push(frame);
+    }
+    assert_eq!(state.tx[1].send(&mut burst), BURST);
+    assert!(burst.is_empty());
+    assert_eq!(state.rx[0].receive(&mut burst), 0);
+    // A burst that is not empty is filled up, and what it held stays in front.
+    burst.push(frame_of(&mut allocator, b"first"));
+    assert_eq!(state.rx[1].receive(&mut burst), BURST - 1);
+    assert_eq!(bytes(&burst[0]), b"first");
+    assert_eq!(burst[1..].iter().map(bytes).collect::<Vec<_>>(), sent[..BURST - 1]);
+    mbuf::free_bulk(&mut burst);
+    assert_eq!(state.rx[1].receive(&mut burst), 1);
+    assert_eq!(bytes(&burst[0]), sent[BURST - 1]);
+    assert_eq!(state.tx[1].take_unsendable(), 0);
+    drop((burst, port, state));
+    assert_eq!(pool.in_use(), 0);
+}
+
+/// The other ring device: its rings hold 1023 frames each, and nobody takes any out.
+fn what_a_full_queue_refuses_stays_with_the_caller(eal: &Eal) {
+    let pool = pool(eal);
+    let mut allocator = pool.allocator();
+    let mut port = Port::open(eal, "net_ring1").unwrap();
+    let mut state = port.configure(&PortConfig::new(1), &pool).unwrap();
+    port.start().unwrap();
+    let mut total = 0;
+    let mut burst = Burst::new();
+    loop {
+        for number in 0..BURST {
+            burst.push(frame_of(&mut allocator, &payload(total + number, 60)));
+        }
+        let sent = state.tx[0].send(&mut burst);
+        total += sent;
+        if sent < BURST {
+            break;
+        }
+        assert!(total < POOL as usize, "the ring never gets full");
+    }
+    let numbers = total..total + burst.len();
+    assert_eq!(burst.iter().map(bytes).collect::<Vec<_>>(), numbers.map(|n| payload(n, 60)).collect::<Vec<_>>());
+    assert_eq!(pool.in_use() as usize, total + burst.len());
+    mbuf::free_bulk(&mut burst);
+    while state.rx[0].receive(&mut burst) > 0 {
+        mbuf::free_bulk(&mut burst);
+    }
+    drop((port, state));
+    assert_eq!(pool.in_use(), 0);
+}
+
+fn a_queue_without_chains_makes_frames_contiguous_and_counts_what_it_cannot(eal: &Eal) {
+    let pool = pool(eal);
+    let mut allocator = pool.allocator();
+    let mut port = Port::open(eal, "net_ring2").unwrap();
+    let mut state = port.configure(&PortConfig { tx_chains: false, ..PortConfig::new(1) }, &pool).unwrap();
+    assert!(!state.tx_chains);
+    port.start().unwrap();
+    let mut burst = Burst::new();
+    let mut fitting = Vec::new();
+    // The headroom is room, too: the last that fits fills its whole buffer.
+    for lengths in [&[60][..], &[100, 1400], &[2000, 500], &[700, 700, BUFFER - 1400], &[700, 700, BUFFER - 1399]] {
+        let (frame, model) = tail_of(&mut allocator, lengths);
+        if frame.len() <= BUFFER {
+            fitting.push(model.bytes());
+        }
+        burst.push(frame);
+    }
+    assert_eq!(state.tx[0].send(&mut burst), 3);
+    assert!(burst.is_empty());
+    assert_eq!((state.tx[0].take_unsendable(), state.tx[0].take_unsendable()), (2, 0));
+    state.rx[0].receive(&mut burst);
+    assert_eq!(burst.iter().map(bytes).collect::<Vec<_>>(), fitting);
+    assert!(burst.iter().all(|frame| frame.segment_count() == 1));
+    drop((burst, port, state));
+    assert_eq!(pool.in_use(), 0);
+}
+
+fn what_a_driver_accepts_is_left_to_it(eal: &Eal) {
+    let pool = pool(eal);
+    let mac = [2, 0, 0, 0, 0, 1];
+    let mut port = Port::open(eal, "net_null0").unwrap();
+    let state = port.configure(&PortConfig { mac: Some(mac), ..PortConfig::new(1) }, &pool).unwrap();
+    assert_eq!((state.mac, state.mac_in_software), (mac, false));
+    assert_eq!((state.mtu, state.mtu_in_software), (1500, false));
+    port.start().unwrap();
+    drop((port, state));
+    assert_eq!(pool.in_use(), 0);
+}
+
+fn a_frame_may_outlive_its_pool(eal: &Eal) {
+    let pool = pool(eal);
+    let mut frame = frame_of(&mut pool.allocator(), b"survivor");
+    drop(pool);
+    assert!(frame.prepend(HEADROOM));
+    assert_eq!(&bytes(&frame)[HEADROOM..], b"survivor");
+}
+
+// --- starts that must fail, each in a process of its own ---
+
+/// Not a test of its own: what the tests below run in another process. Holds EAL up until its input ends.
+#[test]
+#[ignore = "started by the other tests with its arguments in the environment"]
+fn start_with_the_arguments_in_the_environment() {
+    let Ok(arguments) = env::var("POLLUX_TEST_EAL_ARGS") else { return };
+    let arguments: Vec<String> = arguments.split('\n').filter(|text| !text.is_empty()).map(str::to_owned).collect();
+    match start(&arguments, Path::new("/run/pollux-test-starts.sock")) {
+        Ok(eal) => {
+            println!("STARTED");
+            std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+            drop(eal);
+        }
+        Err(error) => println!("REFUSED {error}"),
+    }
+}
+
+/// Another process that started EAL, or did not.
+struct Start {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    /// All it printed until it said how it went.
+    text: String,
+}
+
+impl Start {
+    fn with(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "--nocapture", "start_with_the_arguments_in_the_environment"]);
+        command.env("POLLUX_TEST_EAL_ARGS", arguments.join("\n")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut text = String::new();
+        while !text.contains("STARTED") && !text.contains("REFUSED") {
+            assert_ne!(output.read_line(&mut text).unwrap(), 0, "it does not say how it went: {text}");
+        }
+        Self { child, output, text }
+    }
+
+    /// Ends the process by ending its input.
+    fn end(mut self) {
+        drop(self.child.stdin.take());
+        self.output.read_to_string(&mut self.text).unwrap();
+        assert!(self.child.wait().unwrap().success(), "{}", self.text);
+    }
+}
+
+fn refusal(arguments: &[&str]) -> String {
+    let start = Start::with(arguments);
+    let text = start.text.clone();
+    start.end();
+    assert!(text.contains("REFUSED"), "{arguments:?}: {text}");
+    text
+}
+
+/// EAL leaves files behind: as root here, otherwise in the user's own runtime folder, where they do no harm.
+fn forget(prefix: &str) {
+    let _ = std::fs::remove_dir_all(Path::new("/var/run/dpdk").join(prefix));
+}
+
+const SMALL: [&str; 4] = ["--no-huge", "--no-pci", "-m", "64"];
+
+#[test]
+fn an_unknown_device_is_refused_by_name() {
+    let text = refusal(&[&SMALL[..], &["--no-shconf", "--vdev", "nosuch0"]].concat());
+    assert!(text.contains("nosuch0") && text.contains("--vdev"), "{text}");
+}
+
+#[test]
+fn an_argument_that_eal_does_not_know_is_refused_without_pages_of_usage() {
+    let text = refusal(&[&SMALL[..], &["--no-shconf", "--nosuch"]].concat());
+    assert!(text.contains("eal_args") && text.lines().count() < 10, "{text}");
+}
+
+#[test]
+fn memory_that_cannot_be_had_is_explained_with_what_to_change() {
+    let text = refusal(&["--no-huge", "--no-pci", "--no-shconf", "-m", "99999999"]);
+    assert!(text.contains("\"-m\""), "{text}");
+}
+
+#[test]
+fn huge_pages_that_are_not_there_are_explained_with_how_to_make_some() {
+    let prefix = format!("pollux-test-pages-{}", std::process::id());
+    let text = refusal(&["--no-pci", &format!("--file-prefix={prefix}"), "--huge-dir=/nonexistent"]);
+    forget(&prefix);
+    assert!(text.contains("nr_hugepages") || text.contains("sudo"), "{text}");
+    assert!(text.contains("--no-huge"), "{text}");
+}
+
+#[test]
+fn a_file_prefix_in_use_is_refused_with_how_to_choose_another() {
+    let prefix = format!("pollux-test-{}", std::process::id());
+    let given = format!("--file-prefix={prefix}");
+    let arguments = [&SMALL[..], &[given.as_str()]].concat();
+    let first = Start::with(&arguments);
+    assert!(first.text.contains("STARTED"), "{}", first.text);
+    let text = refusal(&arguments);
+    assert!(text.contains("--socket") && text.contains("--file-prefix"), "{text}");
+    first.end();
+    forget(&prefix);
+}

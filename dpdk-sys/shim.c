@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -170,6 +171,11 @@ int px_eal_cleanup(void)
 const char *px_error_text(int error)
 {
 	return rte_strerror(error < 0 ? -error : error);
+}
+
+uint64_t px_tsc_hz(void)
+{
+	return rte_get_tsc_hz();
 }
 
 const char *px_version(void)

@@ -38,6 +38,8 @@ size_t px_log_errors(char *out, size_t size);
 int px_eal_init(int argc, char **argv);
 int px_eal_cleanup(void);
 const char *px_error_text(int error);
+/* Ticks of the time stamp counter a second, as EAL found out when it started. */
+uint64_t px_tsc_hz(void);
 const char *px_version(void);
 
 typedef int (*px_lcore_fn)(void *argument);

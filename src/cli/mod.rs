@@ -109,7 +109,7 @@ fn explain(usage: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> u8 
 
 /// Reads and validates a configuration file.
 fn load(path: &Path) -> Result<Config, Failure> {
-    Err(Failure::Refused(format!("cannot read {}", path.display())))
+    Config::load(path).map_err(|error| Failure::Refused(error.to_string()))
 }
 
 /// Sends a command and prints what it changed.

@@ -18,6 +18,16 @@ impl Run {
 }
 
 /// The seam to the director: everything before it is words, everything behind it is `control::run`.
+#[cfg(feature = "dpdk")]
+fn start(config: &Path, socket: &Path) -> Result<(), Failure> {
+    let levels = tracing_subscriber::EnvFilter::try_from_env("POLLUX_LOG").unwrap_or_else(|_| "info".into());
+    // a second call, as in tests, keeps the first subscriber
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(levels).with_writer(std::io::stderr).with_target(false).try_init();
+    crate::control::run::run(config, socket).map_err(|error| Failure::Refused(error.to_string()))
+}
+
+#[cfg(not(feature = "dpdk"))]
 fn start(_config: &Path, _socket: &Path) -> Result<(), Failure> {
     Err(Failure::Refused("this pollux was built without DPDK and cannot run; build it with `--features dpdk`".into()))
 }

@@ -2,5 +2,7 @@
 pub mod api;
 pub mod commands;
 pub mod config;
+#[cfg(feature = "dpdk")]
+pub mod run;
 pub mod source;
 pub mod state;

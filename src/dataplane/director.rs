@@ -95,6 +95,12 @@ impl<F: Frame> Director<F> {
         self.now
     }
 
+    /// A port has a link again.
+    pub fn link_up(&mut self, port: PortId) {
+        self.counters.link_ups.add(1);
+        self.network.link_up(port, self.now);
+    }
+
     pub fn connections(&self) -> &Connections<Ip4> {
         &self.connections
     }

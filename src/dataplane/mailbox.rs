@@ -5,7 +5,7 @@ use super::director::Director;
 use super::frame::Frame;
 use super::snapshot::Snapshot;
 use crate::model::state::state_name;
-use crate::model::{InterfaceId, Protocol, Tick};
+use crate::model::{InterfaceId, PortId, Protocol, Tick};
 use crate::tables::connections::{Conn, flags};
 use crate::tables::neighbours::State;
 use crate::wire::address::{Address, Ip4};
@@ -30,6 +30,8 @@ pub enum Request {
     Neighbours {
         rows: Vec<NeighbourRow>,
     },
+    /// The port has a link again: neighbours may have changed, and must learn where virtual addresses are.
+    LinkUp(PortId),
     Stop,
 }
 
@@ -95,13 +97,14 @@ impl Mailbox {
 pub struct Desk {
     mailbox: Mailbox,
     listing: Option<(u32, Vec<ConnectionRow>)>,
+    neighbour_listing: Option<(usize, Vec<NeighbourRow>)>,
     /// An answer that found its queue full.
     waiting: Option<Reply>,
 }
 
 impl Desk {
     pub fn new(mailbox: Mailbox) -> Self {
-        Self { mailbox, listing: None, waiting: None }
+        Self { mailbox, listing: None, neighbour_listing: None, waiting: None }
     }
 
     /// Does some of what the control thread has asked for. True: stop.
@@ -114,6 +117,9 @@ impl Desk {
         }
         if self.listing.is_some() {
             self.continue_listing(director);
+        }
+        if self.neighbour_listing.is_some() {
+            self.continue_neighbours(director);
         }
         if self.mailbox.requests.is_empty() && self.waiting.is_none() { false } else { self.take(director) }
     }
@@ -133,15 +139,9 @@ impl Desk {
             }
             Some(Request::Neighbours { mut rows }) => {
                 rows.clear();
-                let room = rows.capacity();
-                rows.extend(director.network().neighbours.iter().take(room).map(|n| NeighbourRow {
-                    interface: n.interface,
-                    address: n.address,
-                    mac: (!matches!(n.state, State::Incomplete | State::Failed)).then_some(n.mac),
-                    state: n.state.name(),
-                }));
-                self.reply(Reply::Neighbours { rows });
+                self.neighbour_listing = Some((0, rows));
             }
+            Some(Request::LinkUp(port)) => director.link_up(port),
             Some(Request::Stop) => return true,
         }
         false
@@ -162,6 +162,23 @@ impl Desk {
             self.reply(Reply::Connections { rows, next });
         } else {
             self.listing = Some((next, rows));
+        }
+    }
+
+    fn continue_neighbours<F: Frame>(&mut self, director: &Director<F>) {
+        let Some((cursor, mut rows)) = self.neighbour_listing.take() else { return };
+        let look_at = (LOOK_AT_PER_POLL as usize).min(rows.capacity() - rows.len());
+        let next = director.network().neighbours.page(cursor, look_at, |n| {
+            rows.push(NeighbourRow {
+                interface: n.interface,
+                address: n.address,
+                mac: (!matches!(n.state, State::Incomplete | State::Failed)).then_some(n.mac),
+                state: n.state.name(),
+            });
+        });
+        match next {
+            Some(next) if rows.len() < rows.capacity() => self.neighbour_listing = Some((next, rows)),
+            _ => self.reply(Reply::Neighbours { rows }),
         }
     }
 }

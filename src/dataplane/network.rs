@@ -159,6 +159,17 @@ impl<F: Frame> NetworkState<F> {
         }
     }
 
+    /// A port has a link again: its neighbours are asked, and told where virtual addresses are.
+    pub fn link_up(&mut self, port: PortId, now: Time) {
+        let interfaces = &self.interfaces;
+        let is_on = |id: InterfaceId| interfaces.get(id.index()).is_some_and(|i| i.port == port);
+        self.neighbours.doubt(now, is_on);
+        self.announcements.extend(self.locals.iter().filter_map(|(address, local)| match (address, local.interface) {
+            (IpAddr::V4(address), Some(interface)) if is_on(interface) => Some((interface, *address)),
+            _ => None,
+        }));
+    }
+
     /// The interface a frame came in on.
     #[inline(always)]
     pub fn interface_of(&self, port: PortId, vlan: u16) -> Option<&Interface> {

@@ -5,6 +5,7 @@
 //! to stop a port only when no queue of it is left, and cleaned up last.
 
 pub mod arguments;
+pub mod clock;
 mod device;
 pub mod eal;
 pub mod failure;
@@ -13,3 +14,4 @@ pub mod mbuf;
 pub mod mempool;
 pub mod port;
 pub mod queue;
+pub mod worker_queues;

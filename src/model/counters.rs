@@ -76,6 +76,8 @@ pub struct WorkerCounters {
     /// ICMP errors not sent: rate limit, no route, no buffer, or an answer the RFCs forbid.
     pub icmp_suppressed: Counter,
     pub bursts: Counter,
+    /// Times a port's link came up.
+    pub link_ups: Counter,
     pub drops: [Counter; DropReason::COUNT],
 }
 
@@ -91,6 +93,7 @@ impl Default for WorkerCounters {
             icmp_sent: Counter::default(),
             icmp_suppressed: Counter::default(),
             bursts: Counter::default(),
+            link_ups: Counter::default(),
             drops: std::array::from_fn(|_| Counter::default()),
         }
     }

@@ -120,8 +120,11 @@ impl Neighbours {
         self.numbers.is_empty()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Neighbour> {
-        self.entries.iter().flatten()
+    /// Entries from `cursor` on, for listings: looks at `look_at` at most, and says where to go on.
+    pub fn page(&self, cursor: usize, look_at: usize, see: impl FnMut(&Neighbour)) -> Option<usize> {
+        let end = (cursor + look_at).min(self.entries.len());
+        self.entries.get(cursor..end).unwrap_or_default().iter().flatten().for_each(see);
+        (end < self.entries.len()).then_some(end)
     }
 
     pub fn find(&self, interface: InterfaceId, address: IpAddr) -> Option<NeighbourId> {
@@ -245,9 +248,10 @@ impl Neighbours {
         }
     }
 
-    /// Everything is to be confirmed soon: a link came up.
-    pub fn doubt_all(&mut self, now: Time) {
-        for entry in self.entries.iter_mut().flatten().filter(|e| e.state == State::Reachable) {
+    /// What is known behind these interfaces is to be confirmed soon: a link came up.
+    pub fn doubt(&mut self, now: Time, is_meant: impl Fn(InterfaceId) -> bool) {
+        let learnt = |e: &&mut Neighbour| e.state == State::Reachable && is_meant(e.interface);
+        for entry in self.entries.iter_mut().flatten().filter(learnt) {
             (entry.state, entry.since, entry.probes) =
                 (State::Probe, Time(now.0.saturating_sub(RETRANSMIT_MS * 1_000_000)), 0);
         }

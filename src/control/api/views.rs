@@ -94,6 +94,8 @@ pub struct WorkerView {
     /// Entries of its connection table.
     pub connections: u64,
     pub capacity: u64,
+    /// Memory of the connection table.
+    pub table_bytes: u64,
     pub connections_created: u64,
     pub connections_expired: u64,
     pub received: u64,
@@ -102,6 +104,8 @@ pub struct WorkerView {
     /// Of the transmitted: those that were no service's.
     pub transit: u64,
     pub icmp_sent: u64,
+    /// ICMP errors not sent: rate limit, no route, no buffer, or forbidden.
+    pub icmp_suppressed: u64,
     pub dropped: u64,
     pub bursts: u64,
 }

@@ -1,0 +1,59 @@
+//! How much memory is needed, and whether it is there, before anything is started.
+
+use super::RunError;
+use crate::control::config::Config;
+use crate::model::limits::{BURST, HELD_MAX};
+use std::fs;
+
+/// Descriptors of a queue: what a port is asked for, and so the frames it may hold.
+pub const DESCRIPTORS: usize = 1024;
+/// A packet buffer with its headroom, mbuf header and pool overhead, rounded up.
+const BUFFER_BYTES: usize = 2560;
+/// What DPDK needs for itself: rings, driver structures, fragmentation of its heap.
+const DPDK_OWN_MB: usize = 96;
+/// An IPv4 connection with its share of the index, as `tables::connections` tests it.
+const CONNECTION_BYTES: u64 = 80;
+
+/// Frames that can be somewhere at once: in the descriptors of every queue, in bursts under way, waiting for next hops,
+/// in the workers' caches.
+pub fn frames(config: &Config, workers: usize) -> u32 {
+    let mut devices: Vec<&str> = config.ports.iter().map(|p| p.device.as_str()).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    let queues = 2 * DESCRIPTORS * devices.len() * workers;
+    let own = workers * (HELD_MAX + 4 * BURST * (devices.len() + 1) + 512);
+    // DPDK's pools waste least at one less than a power of two
+    ((queues + own + 1024).next_power_of_two() - 1) as u32
+}
+
+/// Memory for DPDK without huge pages.
+pub fn dpdk_mb(config: &Config, workers: usize) -> usize {
+    (frames(config, workers) as usize * BUFFER_BYTES >> 20) + DPDK_OWN_MB
+}
+
+/// Whether the connection tables can fit: memory is taken as connections come, too late to refuse anything then.
+pub fn check_room(config: &Config, workers: usize) -> Result<(), RunError> {
+    let capacity = u64::from(config.connections.capacity_per_worker);
+    let needed = capacity * CONNECTION_BYTES * workers as u64;
+    match available_bytes() {
+        Some(available) if needed > available => Err(RunError::Memory(format!(
+            "[connections] capacity_per_worker = {capacity}: the tables of {workers} worker(s) take {} MiB, and {} MiB are \
+             available; write at most {}",
+            needed >> 20,
+            available >> 20,
+            available / CONNECTION_BYTES / workers as u64,
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What the kernel can give away, free huge pages included.
+fn available_bytes() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = |key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    let huge = kib("HugePages_Free:").zip(kib("Hugepagesize:")).map_or(0, |(pages, size)| pages * size);
+    Some((kib("MemAvailable:")? + huge) * 1024)
+}

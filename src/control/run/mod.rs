@@ -1,0 +1,133 @@
+//! `pollux run`: brings everything up in order, runs the control thread, and takes everything down again.
+//!
+//! The control thread owns the state and the API; a worker gets snapshots and requests through its mailbox. Whatever
+//! can be refused is refused before the first packet: the file, the socket, EAL, devices, memory.
+
+mod memory;
+mod ports;
+mod runtime;
+mod signals;
+mod workers;
+
+use self::ports::OpenPorts;
+use self::runtime::Running;
+use self::signals::{Signal, Signals};
+use super::api::server::{Server, ServerError};
+use super::commands::Commands;
+use super::config::{Config, ConfigError};
+use super::state::{Error as StateError, State};
+use crate::io::arguments::EalConfig;
+use crate::io::clock::Clock;
+use crate::io::eal::{self, Eal};
+use crate::io::failure::EalError;
+use crate::io::mempool::PoolError;
+use crate::io::port::PortError;
+use crate::tables::memory::NoMemory;
+use std::path::Path;
+use std::time::Duration;
+
+/// Why the director did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error(transparent)]
+    Eal(#[from] EalError),
+    #[error(transparent)]
+    Port(#[from] PortError),
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Table(#[from] NoMemory),
+    #[error("{0}")]
+    Memory(String),
+    #[error("[workers] cores: {0} workers; this version runs one: write `cores = [{1}]`")]
+    OneWorker(usize, usize),
+    #[error("{what} failed: {source}")]
+    System { what: &'static str, source: std::io::Error },
+    #[error("a worker ended unexpectedly; the log above says why")]
+    WorkerEnded,
+}
+
+/// How long the control thread sleeps when nobody wants anything: the pace of acknowledgements and the trash.
+const TURN: Duration = Duration::from_millis(100);
+/// While workers owe an answer.
+const TURN_WAITING: Duration = Duration::from_millis(1);
+
+/// Runs the director until SIGTERM or SIGINT.
+pub fn run(config_path: &Path, socket: &Path) -> Result<(), RunError> {
+    let config = Config::load(config_path)?;
+    let signals = Signals::block()?;
+    let cores = cores(&config)?;
+    memory::check_room(&config, cores.len())?;
+    let mut server = Server::bind(socket)?;
+    let eal = Eal::start(&EalConfig {
+        eal_args: &config.dpdk.eal_args,
+        cores: &cores,
+        socket,
+        secondary: config.dpdk.secondary,
+        memory_mb: memory::dpdk_mb(&config, cores.len()),
+    })?;
+    let clock = Clock::new(&eal);
+    let ports = OpenPorts::open(&eal, &config, cores.len())?;
+    let state = State::new(config.clone(), &ports.opened)?;
+    let workers = workers::make(&config, &cores, &ports, clock)?;
+    let (ports, queues) = ports.start()?;
+    let workers = workers::launch(&eal, workers, queues, clock, config.workers.idle)?;
+    let runtime = Running::new(config_path, &state, ports, workers, clock);
+    let mut commands = Commands { state, runtime };
+    tracing::info!("pollux {} on DPDK {}, socket {}", env!("CARGO_PKG_VERSION"), eal::version(), socket.display());
+    let ended = serve(&mut server, &signals, &mut commands);
+    let stopped = commands.runtime.stop();
+    ended.and(stopped)
+}
+
+/// The cores workers run on: the configured ones, or the last of those this process may use, as the first is usually the
+/// busiest with everything else.
+fn cores(config: &Config) -> Result<Vec<usize>, RunError> {
+    let cores = match &config.workers.cores {
+        Some(cores) => cores.clone(),
+        None => eal::allowed_cores().into_iter().max().into_iter().collect(),
+    };
+    match cores.len() {
+        1 => Ok(cores),
+        many => Err(RunError::OneWorker(many, cores.first().copied().unwrap_or(1))),
+    }
+}
+
+/// The control thread's loop.
+fn serve(
+    server: &mut Server<Commands<Running>>,
+    signals: &Signals,
+    commands: &mut Commands<Running>,
+) -> Result<(), RunError> {
+    loop {
+        let turn = if commands.runtime.is_waiting() { TURN_WAITING } else { TURN };
+        let ready = server
+            .poll(turn, &[signals.descriptor()], commands)
+            .map_err(|source| RunError::System { what: "waiting for requests", source })?;
+        if ready.first() == Some(&true) {
+            match signals.take() {
+                Some(Signal::Stop) => return Ok(()),
+                Some(Signal::Reload) => reload(commands),
+                None => {}
+            }
+        }
+        commands.runtime.turn()?;
+        let references = commands.runtime.references();
+        commands.collect(&references);
+    }
+}
+
+/// SIGHUP: there is nobody to answer, so the log gets the answer.
+fn reload(commands: &mut Commands<Running>) {
+    match commands.reload() {
+        Ok(changes) if changes.is_empty() => tracing::info!("reload: nothing changed"),
+        Ok(changes) => changes.iter().for_each(|change| tracing::info!("reload: {change}")),
+        Err(error) => tracing::error!("reload refused, nothing changed: {error}"),
+    }
+}

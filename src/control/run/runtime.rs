@@ -1,0 +1,309 @@
+//! The running director as commands see it: counters to show, snapshots to publish, questions to workers.
+
+use super::ports::Device;
+use super::workers::WorkerHandle;
+use super::{Clock, RunError};
+use crate::control::api::views::{ConnectionView, DestCounts, NeighbourView, PortView, WorkerView};
+use crate::control::config::Config;
+use crate::control::source::{ConnectionCursor, ConnectionPage, Runtime, Source};
+use crate::control::state::State;
+use crate::dataplane::mailbox::{ConnectionRow, NeighbourRow, Reply, Request};
+use crate::dataplane::snapshot::Snapshot;
+use crate::model::limits::DESTINATIONS_MAX;
+use crate::model::{DestCounters, DestId, DropReason, PortId, Time};
+use crate::tables::neighbours::NEIGHBOURS_MAX;
+use crate::wire::ethernet::MacAddr;
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::task::Poll;
+
+/// How often links and neighbours are looked at.
+const LOOK_EVERY_MS: u64 = 1000;
+
+/// What the control thread holds of the running director.
+pub struct Running {
+    config_path: PathBuf,
+    clock: Clock,
+    devices: Vec<Device>,
+    links: Vec<bool>,
+    workers: Vec<WorkerHandle>,
+    /// Snapshots that are still to be sent; the next one goes when every worker has the one before.
+    queue: VecDeque<Arc<Snapshot>>,
+    unacknowledged: usize,
+    latest: Snapshot,
+    neighbours: Vec<NeighbourRow>,
+    asked_neighbours: bool,
+    /// Pages that have come, by the cursor they were asked with.
+    pages: HashMap<ConnectionCursor, ConnectionPage>,
+    /// The page each worker was last asked for.
+    asked_pages: Vec<Option<ConnectionCursor>>,
+    looked: Time,
+}
+
+impl Running {
+    pub fn new(
+        config_path: &Path,
+        state: &State,
+        devices: Vec<Device>,
+        workers: Vec<WorkerHandle>,
+        clock: Clock,
+    ) -> Self {
+        let mut running = Self {
+            config_path: config_path.to_owned(),
+            clock,
+            links: vec![false; devices.len()],
+            devices,
+            asked_pages: vec![None; workers.len()],
+            workers,
+            queue: VecDeque::new(),
+            unacknowledged: 0,
+            latest: state.snapshot().clone(),
+            neighbours: vec![],
+            asked_neighbours: false,
+            pages: HashMap::new(),
+            looked: Time(0),
+        };
+        running.publish(state.snapshot());
+        running
+    }
+
+    /// Whether workers owe an answer.
+    pub fn is_waiting(&self) -> bool {
+        self.unacknowledged > 0 || !self.queue.is_empty() || self.asked_pages.iter().any(Option::is_some)
+    }
+
+    /// Takes answers, sends what waits, looks at links.
+    pub fn turn(&mut self) -> Result<(), RunError> {
+        for worker in 0..self.workers.len() {
+            while let Some(reply) = self.workers[worker].mailbox.answer() {
+                self.take(worker, reply);
+            }
+            if self.workers[worker].has_ended() {
+                return Err(RunError::WorkerEnded);
+            }
+        }
+        self.send_snapshot();
+        let now = self.clock.now();
+        if now.since(self.looked) >= LOOK_EVERY_MS * 1_000_000 {
+            self.looked = now;
+            self.look_at_links();
+            self.ask_neighbours();
+        }
+        Ok(())
+    }
+
+    /// Stops the workers, then gives their devices back.
+    pub fn stop(&mut self) -> Result<(), RunError> {
+        self.workers.iter_mut().map(WorkerHandle::stop).fold(Ok(()), Result::and)
+    }
+
+    /// Connections that still know a destination, by destination.
+    pub fn references(&self) -> impl Fn(DestId) -> u64 + use<> {
+        let counters: Vec<_> = self.workers.iter().map(|w| w.destinations.clone()).collect();
+        move |id| counters.iter().filter_map(|c| c.get(id.index())).map(|c| u64::from(c.references.get())).sum()
+    }
+
+    fn take(&mut self, worker: usize, reply: Reply) {
+        match reply {
+            // dropping the old snapshot here is what frees it
+            Reply::PickedUp(old) => {
+                drop(old);
+                self.unacknowledged = self.unacknowledged.saturating_sub(1);
+            }
+            Reply::Neighbours { rows } => (self.neighbours, self.asked_neighbours) = (rows, false),
+            Reply::Connections { rows, next } => {
+                let Some(cursor) = self.asked_pages[worker].take() else { return };
+                let next = match next {
+                    0 if worker + 1 < self.workers.len() => {
+                        Some(ConnectionCursor { worker: cursor.worker + 1, position: 0 })
+                    }
+                    0 => None,
+                    position => Some(ConnectionCursor { position: position.into(), ..cursor }),
+                };
+                let rows = rows.iter().map(connection_view).collect();
+                self.pages.insert(cursor, ConnectionPage { rows, next });
+            }
+        }
+    }
+
+    fn send_snapshot(&mut self) {
+        if self.unacknowledged > 0 {
+            return;
+        }
+        let Some(snapshot) = self.queue.pop_front() else { return };
+        for worker in &self.workers {
+            // one snapshot is under way at a time, so there is room
+            if worker.mailbox.ask(Request::Snapshot(snapshot.clone())).is_ok() {
+                self.unacknowledged += 1;
+            }
+        }
+    }
+
+    fn look_at_links(&mut self) {
+        for (number, device) in self.devices.iter().enumerate() {
+            let up = device.port.link().is_ok_and(|link| link.up);
+            let was_up = std::mem::replace(&mut self.links[number], up);
+            if up != was_up {
+                tracing::info!("{}: link {}", device.name, if up { "up" } else { "down" });
+            }
+            if up && !was_up {
+                for worker in &self.workers {
+                    // a full mailbox costs an announcement, not a packet
+                    let _ = worker.mailbox.ask(Request::LinkUp(PortId(number as u16)));
+                }
+            }
+        }
+    }
+
+    fn ask_neighbours(&mut self) {
+        let Some(worker) = self.workers.first() else { return };
+        if !self.asked_neighbours {
+            let rows = Vec::with_capacity(NEIGHBOURS_MAX);
+            self.asked_neighbours = worker.mailbox.ask(Request::Neighbours { rows }).is_ok();
+        }
+    }
+
+    fn of_dest<'a>(&'a self, dest: DestId) -> impl Iterator<Item = &'a DestCounters> {
+        self.workers.iter().filter_map(move |w| w.destinations.get(dest.index()))
+    }
+
+    fn interface_name(&self, id: usize) -> String {
+        self.latest.network.interfaces.get(id).map_or_else(String::new, |i| i.name.clone())
+    }
+}
+
+fn connection_view(row: &ConnectionRow) -> ConnectionView {
+    ConnectionView {
+        protocol: row.protocol.name().to_owned(),
+        client: row.client,
+        virtual_address: row.virt,
+        destination: row.server,
+        state: row.state.to_owned(),
+        expires_s: row.expires_s,
+    }
+}
+
+impl Source for Running {
+    fn dest_counts(&self, dest: DestId) -> DestCounts {
+        let sum = |of: fn(&DestCounters) -> u64| self.of_dest(dest).map(of).sum();
+        DestCounts {
+            active: sum(|c| c.active.get().into()),
+            inactive: sum(|c| c.inactive.get().into()),
+            persistent: sum(|c| c.persistent.get().into()),
+            connections: sum(|c| c.connections.get()),
+            in_packets: sum(|c| c.in_packets.get()),
+            out_packets: sum(|c| c.out_packets.get()),
+            in_bytes: sum(|c| c.in_bytes.get()),
+            out_bytes: sum(|c| c.out_bytes.get()),
+        }
+    }
+
+    fn drop_count(&self, reason: DropReason) -> u64 {
+        self.workers.iter().map(|w| w.counters.drops[reason as usize].get()).sum()
+    }
+
+    fn table_size(&self) -> u64 {
+        self.workers.iter().map(|w| u64::from(w.capacity)).sum()
+    }
+
+    fn ports(&self) -> Vec<PortView> {
+        let view = |interface: &crate::dataplane::snapshot::Interface| {
+            let device = self.devices.get(interface.port.index())?;
+            let link = device.port.link().ok();
+            let stats = device.port.stats().unwrap_or_default();
+            Some(PortView {
+                name: interface.name.clone(),
+                device: device.name.clone(),
+                driver: device.port.info().driver.clone(),
+                vlan: interface.vlan,
+                mac: MacAddr(interface.mac).to_string(),
+                mtu: interface.mtu,
+                link_up: link.is_some_and(|l| l.up),
+                speed_mbps: link.map(|l| l.speed_mbps).filter(|&speed| speed > 0 && speed < u32::MAX),
+                rx_queues: device.rx_queues as u16,
+                tx_queues: device.tx_queues as u16,
+                steering: "software".to_owned(),
+                rx_packets: stats.rx_packets,
+                rx_bytes: stats.rx_bytes,
+                rx_missed: stats.rx_missed,
+                rx_errors: stats.rx_errors,
+                tx_packets: stats.tx_packets,
+                tx_bytes: stats.tx_bytes,
+                tx_errors: stats.tx_errors,
+            })
+        };
+        self.latest.network.interfaces.iter().filter_map(view).collect()
+    }
+
+    fn workers(&self) -> Vec<WorkerView> {
+        let view = |(number, worker): (usize, &WorkerHandle)| {
+            let c = &worker.counters;
+            let connections = c.connections_created.get().wrapping_sub(c.connections_expired.get());
+            WorkerView {
+                worker: number as u16,
+                core: worker.core as u32,
+                connections,
+                capacity: worker.capacity.into(),
+                table_bytes: worker.table_bytes as u64,
+                connections_created: c.connections_created.get(),
+                connections_expired: c.connections_expired.get(),
+                received: c.received.get(),
+                transmitted: c.transmitted.get(),
+                consumed: c.consumed.get(),
+                transit: c.transit.get(),
+                icmp_sent: c.icmp_sent.get(),
+                icmp_suppressed: c.icmp_suppressed.get(),
+                dropped: c.drops.iter().map(|d| d.get()).sum(),
+                bursts: c.bursts.get(),
+            }
+        };
+        self.workers.iter().enumerate().map(view).collect()
+    }
+
+    fn neighbours(&self) -> Vec<NeighbourView> {
+        let view = |row: &NeighbourRow| NeighbourView {
+            address: row.address,
+            port: self.interface_name(row.interface.index()),
+            mac: row.mac.map(|mac| MacAddr(mac).to_string()),
+            state: row.state.to_owned(),
+        };
+        self.neighbours.iter().map(view).collect()
+    }
+
+    fn connections(&mut self, cursor: ConnectionCursor, rows: usize) -> Poll<ConnectionPage> {
+        if let Some(page) = self.pages.remove(&cursor) {
+            return Poll::Ready(page);
+        }
+        let number = usize::from(cursor.worker);
+        let Some(worker) = self.workers.get(number) else { return Poll::Ready(ConnectionPage::default()) };
+        if self.asked_pages[number].is_none() {
+            let request = Request::Connections { cursor: cursor.position as u32, rows: Vec::with_capacity(rows) };
+            if worker.mailbox.ask(request).is_ok() {
+                // pages nobody came back for: their clients are gone
+                self.pages.clear();
+                self.asked_pages[number] = Some(cursor);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Runtime for Running {
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn load(&mut self) -> Result<Config, String> {
+        Config::load(&self.config_path).map_err(|error| error.to_string())
+    }
+
+    fn publish(&mut self, snapshot: &Snapshot) {
+        self.latest = snapshot.clone();
+        self.queue.push_back(Arc::new(snapshot.clone()));
+        self.send_snapshot();
+    }
+}
+
+const _: () = assert!(DESTINATIONS_MAX <= u32::MAX as usize);

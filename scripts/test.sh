@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# test.sh [unit] [valgrind] [lab [UNITTEST OPTIONS]]: installs what the tests need and runs them, as root on Debian 12.
+#
+#   unit      cargo test: no privileges used
+#   valgrind  the packet path's own tests under valgrind, without DPDK
+#   lab       Pollux between real kernels, in network namespaces;  test.sh lab -k ping  runs what has ping in its name
+#
+# Without words: all three, in this order.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+case " $* " in *" -h "* | *" --help "*) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;; esac
+cd "$root"
+[ $# -gt 0 ] || set -- unit valgrind lab
+
+unit() {
+  say "cargo test"
+  cargo test --workspace --quiet
+}
+
+valgrind() {
+  say "the packet path under valgrind"
+  # some 30 times slower: fewer cases a property. What is only "possibly lost" is the test harness's own.
+  PROPTEST_CASES=${PROPTEST_CASES:-4} \
+    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind --quiet --error-exitcode=1 \
+      --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite" \
+    cargo test --quiet --lib --no-default-features -- wire:: model:: tables:: sched:: dataplane::
+}
+
+lab() {
+  need_root
+  say "building pollux for the lab"
+  cargo build --quiet --profile lab --bin pollux
+  say "Pollux in network namespaces"
+  POLLUX=$(target_dir)/lab/pollux PYTHONDONTWRITEBYTECODE=1 \
+    python3 -m unittest discover --start-directory tests/lab "$@"
+}
+
+"$root/scripts/install-deps.sh" build test
+find_cargo
+while [ $# -gt 0 ]; do
+  part=$1
+  shift
+  case $part in
+    unit | valgrind) $part ;;
+    lab) lab "$@"; break ;;
+    *) die "no part $part; there are: unit valgrind lab" ;;
+  esac
+done
+say "all tests passed"

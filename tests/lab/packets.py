@@ -1,0 +1,164 @@
+"""Frames made and read by hand, for what ordinary programs cannot send or do not show."""
+
+import contextlib
+import select
+import socket
+import struct
+import time
+
+ETH_IPV4, ETH_ARP, ETH_VLAN = 0x0800, 0x0806, 0x8100
+ICMP, IPIP, TCP, UDP = 1, 4, 6, 17
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+DF = 0x4000
+SOL_PACKET, PACKET_AUXDATA = 263, 8  # linux/if_packet.h
+TP_STATUS_VLAN_VALID = 1 << 4
+
+
+def mac_bytes(mac):
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def mac_text(data):
+    return data.hex(":")
+
+
+def checksum(data):
+    """RFC 1071."""
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def ethernet(destination, source, kind, payload, vlan=None):
+    tag = b"" if vlan is None else struct.pack("!HH", ETH_VLAN, vlan)
+    return mac_bytes(destination) + mac_bytes(source) + tag + struct.pack("!H", kind) + payload
+
+
+def arp(operation, sender_mac, sender_ip, target_mac, target_ip):
+    return (
+        struct.pack("!HHBBH", 1, ETH_IPV4, 6, 4, operation)
+        + mac_bytes(sender_mac)
+        + socket.inet_aton(sender_ip)
+        + mac_bytes(target_mac)
+        + socket.inet_aton(target_ip)
+    )
+
+
+def ipv4(source, destination, protocol, payload, ttl=64, flags=DF, id=1, tos=0):
+    header = struct.pack(
+        "!BBHHHBBH4s4s",
+        0x45, tos, 20 + len(payload), id, flags, ttl, protocol, 0,
+        socket.inet_aton(source), socket.inet_aton(destination),
+    )  # fmt: skip
+    return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + payload
+
+
+def _pseudo(source, destination, protocol, length):
+    return socket.inet_aton(source) + socket.inet_aton(destination) + struct.pack("!BBH", 0, protocol, length)
+
+
+def udp(source, destination, sport, dport, payload, wrong_by=0):
+    """`wrong_by` is added to the right checksum."""
+    length = 8 + len(payload)
+    datagram = struct.pack("!HHHH", sport, dport, length, 0) + payload
+    total = checksum(_pseudo(source, destination, UDP, length) + datagram) or 0xFFFF
+    return datagram[:6] + struct.pack("!H", (total + wrong_by) & 0xFFFF) + payload
+
+
+def icmp_echo(id, sequence, payload=b"pollux"):
+    message = struct.pack("!BBHHH", 8, 0, 0, id, sequence) + payload
+    return message[:2] + struct.pack("!H", checksum(message)) + message[4:]
+
+
+class Frame:
+    """A received frame, read as far as it goes."""
+
+    def __init__(self, data, vlan=None):
+        self.data, self.vlan = data, vlan
+        self.destination, self.source = mac_text(data[:6]), mac_text(data[6:12])
+        (self.kind,) = struct.unpack("!H", data[12:14])
+        self.payload = data[14:]
+        if self.kind == ETH_VLAN:
+            self.vlan, self.kind = struct.unpack("!HH", data[14:18])
+            self.payload = data[18:]
+        self.ip = Ip(self.payload) if self.kind == ETH_IPV4 else None
+        self.arp = Arp(self.payload) if self.kind == ETH_ARP else None
+
+
+class Arp:
+    def __init__(self, data):
+        (self.operation,) = struct.unpack("!H", data[6:8])
+        self.sender_mac, self.sender = mac_text(data[8:14]), socket.inet_ntoa(data[14:18])
+        self.target = socket.inet_ntoa(data[24:28])
+
+
+class Ip:
+    def __init__(self, data):
+        header = (data[0] & 0xF) * 4
+        self.tos, self.length, self.id, self.flags, self.ttl, self.protocol = struct.unpack("!xBHHHBB", data[:10])
+        self.source, self.destination = socket.inet_ntoa(data[12:16]), socket.inet_ntoa(data[16:20])
+        self.header_ok = checksum(data[:header]) == 0
+        self.bytes = data[: self.length]
+        self.payload = data[header : self.length]
+        self.inner = Ip(self.payload) if self.protocol == IPIP else None
+        if self.protocol in (TCP, UDP):
+            self.sport, self.dport = struct.unpack("!HH", self.payload[:4])
+        if self.protocol == UDP:
+            self.data = self.payload[8:]
+        if self.protocol == ICMP:
+            self.type, self.code, _, self.icmp_id, self.icmp_sequence = struct.unpack("!BBHHH", self.payload[:8])
+            self.icmp_ok = checksum(self.payload) == 0
+            self.next_hop_mtu = self.icmp_sequence  # of type 3 code 4, RFC 1191 section 4
+            self.icmp_payload = self.payload[8:]
+
+    def checksum_ok(self):
+        """Whether the TCP or UDP checksum is right."""
+        pseudo = _pseudo(self.source, self.destination, self.protocol, len(self.payload))
+        return checksum(pseudo + self.payload) == 0
+
+
+class Wire:
+    """A device of a node, for sending frames and seeing all that arrive or leave there."""
+
+    def __init__(self, lab, node, device="eth0"):
+        with lab.inside(node):
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL
+            self.sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+            self.sock.bind((device, 0))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def send(self, frame):
+        self.sock.send(frame)
+
+    def frames(self, seconds):
+        """Frames as they come, for that long."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self.sock], [], [], left)[0]:
+                data, control, _, _ = self.sock.recvmsg(65536, 256)
+                yield Frame(data, _vlan(control))
+
+    def wait_for(self, wanted, seconds=3):
+        """The first frame that `wanted` likes, or None."""
+        for frame in self.frames(seconds):
+            with contextlib.suppress(AttributeError):  # it asked an ARP frame for its TTL, or the like
+                if wanted(frame):
+                    return frame
+        return None
+
+
+def _vlan(control):
+    """The kernel takes a tag out of the frame and hands it over beside it."""
+    for level, kind, data in control:
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
+            status, _, _, _, _, tci, _ = struct.unpack("=IIIHHHH", data[:20])
+            return tci & 0xFFF if status & TP_STATUS_VLAN_VALID else None
+    return None

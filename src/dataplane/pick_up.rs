@@ -50,6 +50,7 @@ impl<F: Frame> Director<F> {
             self.pick_up = Some(PickUp { snapshot, done });
             return None;
         }
+        self.timeouts = snapshot.timeouts.clone();
         Some(std::mem::replace(&mut self.snapshot, snapshot))
     }
 }

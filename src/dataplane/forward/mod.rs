@@ -17,12 +17,19 @@ use crate::tables::connections::{ConnId, flags};
 use crate::wire::Header;
 use crate::wire::icmp::IcmpError;
 use crate::wire::ipv4::Ipv4Header;
+use crate::wire::tcp::TcpHeader;
 
 /// Whether a packet found its connection or has just made it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Inbound {
     First,
     Established,
+}
+
+/// A packet that ends within its TCP header shows no flags and changes no state (tcp_state_transition).
+#[cold]
+fn is_cut_off(packet: &Packet) -> bool {
+    packet.parsed.frame_len() < usize::from(packet.parsed.l4) + TcpHeader::LEN
 }
 
 impl<F: Frame> Director<F> {
@@ -87,6 +94,9 @@ impl<F: Frame> Director<F> {
     pub(super) fn advance_state(&mut self, packet: &Packet, id: ConnId, side: Side) {
         let now = self.now.tick();
         let timeout = if packet.parsed.protocol == Protocol::Tcp.number() {
+            if packet.parsed.tcp_flags == 0 && is_cut_off(packet) {
+                return;
+            }
             let conn = self.connections.get_mut(id);
             let side = match side {
                 Side::Input if conn.has(flags::NO_OUTPUT) => Side::InputOnly,

@@ -47,11 +47,11 @@ impl<F: Frame> Director<F> {
         let Some(dest) = self.destinations.get(dest_id) else { return Err(DropReason::Internal) };
         let (method, available, weight) = (dest.forward, dest.available, dest.weight);
         if kind == Inbound::Established {
-            if !available {
-                return self.destination_gone(frame, packet, id, out);
-            }
             if tcp::is_new_connection(packet.parsed.tcp_flags) && self.is_reusable(id, weight) {
                 return self.start_anew(frame, packet, id, out);
+            }
+            if !available {
+                return self.destination_gone(frame, packet, id, out);
             }
         }
         let conn = self.connections.get_mut(id);

@@ -26,7 +26,8 @@ impl<F: Frame> Director<F> {
         let Some(local) = self.network.local(destination.to_ip()) else {
             return self.not_ours(frame, packet, out);
         };
-        if !is_host(packet.key.source) {
+        // a source of our own is what the kernel calls a martian: nobody else may send it
+        if !is_host(packet.key.source) || self.network.local(packet.key.source.to_ip()).is_some() {
             return Err(DropReason::SourceBad);
         }
         if let Some(service) = self.service_of(packet) {

@@ -13,6 +13,9 @@ use crate::tables::connections::{Conn, ConnId, flags};
 use crate::wire::address::{Address, Ip4};
 use crate::wire::icmp::IcmpError;
 
+/// A server of active FTP connects from here to the client; never scheduled (ip_vs_schedule).
+const FTP_DATA: u16 = 20;
+
 impl<F: Frame> Director<F> {
     /// No connection knows this packet.
     #[cold]
@@ -65,6 +68,9 @@ impl<F: Frame> Director<F> {
             return Err(DropReason::NotSyn);
         }
         let flow = self.flow_of(packet);
+        if flow.client_port == FTP_DATA {
+            return self.local(frame, packet, out);
+        }
         let Some(dest) = self.services.schedule(service, &self.destinations, &flow) else {
             self.send_icmp_error(&frame, packet, IcmpError::PORT_UNREACHABLE, out);
             return Err(DropReason::NoDestination);

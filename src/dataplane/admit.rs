@@ -94,6 +94,12 @@ impl<F: Frame> Director<F> {
         let state = self.destinations.get(dest).ok_or(DropReason::Internal)?;
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
         let is_nat = state.forward == Forward::Nat;
+        let method = match state.forward {
+            Forward::Nat => flags::NAT,
+            Forward::Dr => flags::NO_OUTPUT,
+            Forward::Tun(_) => flags::NO_OUTPUT | flags::TUN,
+            Forward::Local => flags::NO_OUTPUT | flags::LOCAL,
+        };
         let conn = Conn::<Ip4> {
             client: packet.key.source,
             virt: packet.key.destination,
@@ -102,7 +108,7 @@ impl<F: Frame> Director<F> {
             virtual_port: [c, d],
             server_port: if state.port == [0, 0] || !is_nat { [c, d] } else { state.port },
             protocol: packet.parsed.protocol,
-            flags: flags::INACTIVE | if is_nat { flags::NAT } else { flags::NO_OUTPUT },
+            flags: flags::INACTIVE | method,
             dest,
             timeout: FIRST_S * Tick::PER_S,
             ..Conn::default()

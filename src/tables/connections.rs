@@ -42,6 +42,12 @@ pub mod flags {
     pub const ONE_PACKET: u16 = 1 << 4;
     /// Not bound to its destination's counts.
     pub const UNBOUND: u16 = 1 << 5;
+    /// Forwarded through a tunnel.
+    pub const TUN: u16 = 1 << 6;
+    /// Its destination is the director itself.
+    pub const LOCAL: u16 = 1 << 7;
+    /// The bits that say how it is forwarded; none of them is direct routing.
+    pub const METHOD: u16 = NAT | TUN | LOCAL;
 }
 
 /// What identifies a packet's connection: the packet's own source and destination.

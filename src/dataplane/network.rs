@@ -345,7 +345,7 @@ impl<F: Frame> NetworkState<F> {
             return;
         }
         self.maintained = now;
-        let look_at = self.neighbours.len() / 500 + 4;
+        let look_at = self.neighbours.slots() / 500 + 4;
         let mut work = arrayvec::ArrayVec::<_, 72>::new();
         self.neighbours.maintain(now, look_at.min(work.capacity()), |id, entry, due| work.push((id, entry, due)));
         for (id, entry, due) in work {

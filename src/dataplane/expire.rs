@@ -4,7 +4,7 @@ use super::director::Director;
 use super::frame::Frame;
 use crate::model::timeouts::REARM_S;
 use crate::model::{DestId, Tick};
-use crate::tables::connections::{Conn, ConnId, flags};
+use crate::tables::connections::{CaughtUp, Conn, ConnId, flags};
 use crate::wire::address::Ip4;
 use arrayvec::ArrayVec;
 
@@ -37,7 +37,7 @@ impl<F: Frame> Director<F> {
             match self.connections.next_due(now) {
                 Ok(Some(id)) => due.push(id),
                 Ok(None) => {}
-                Err(()) => return false,
+                Err(CaughtUp) => return false,
             }
         }
         true

@@ -165,6 +165,10 @@ where
     }
 }
 
+/// The timers have caught up with the time: nothing more is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaughtUp;
+
 /// The table is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
@@ -366,8 +370,8 @@ where
     /// ([`Connections::remove_unlinked`]) or files it again. `Err` when the wheel has caught up with `now`,
     /// `Ok(None)` when it only moved an entry that is not due yet.
     #[inline]
-    pub fn next_due(&mut self, now: Tick) -> Result<Option<ConnId>, ()> {
-        let id = self.wheel.next_due(&mut self.slab, now).ok_or(())?;
+    pub fn next_due(&mut self, now: Tick) -> Result<Option<ConnId>, CaughtUp> {
+        let id = self.wheel.next_due(&mut self.slab, now).ok_or(CaughtUp)?;
         if now.is_before(self.slab.0[id as usize].timer.deadline) {
             self.wheel.file(&mut self.slab, id);
             return Ok(None);
@@ -445,7 +449,7 @@ mod tests {
             for _ in 0..20 {
                 state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 let client = (state >> 33) as u32 % 5000;
-                let c = conn(client, client % 2 == 0);
+                let c = conn(client, client.is_multiple_of(2));
                 match (table.find(&c.key_in()), oracle.get(&client).copied()) {
                     (Some((id, _)), Some((oracle_id, _))) => {
                         assert_eq!(id, oracle_id);

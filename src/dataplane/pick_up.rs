@@ -47,6 +47,12 @@ impl<F: Frame> Director<F> {
         self.pick_up = Some(PickUp { snapshot, done: 0 });
     }
 
+    /// Takes over a whole snapshot at once: the first one, before there are packets to hold up.
+    pub fn pick_up_at_once(&mut self, snapshot: Arc<Snapshot>) {
+        self.begin_pick_up(snapshot);
+        while self.continue_pick_up().is_none() {}
+    }
+
     /// Whether a snapshot is on its way in.
     pub fn is_picking_up(&self) -> bool {
         self.pick_up.is_some()

@@ -24,6 +24,7 @@ use crate::io::mempool::PoolError;
 use crate::io::port::PortError;
 use crate::tables::memory::NoMemory;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why the director did not start, or stopped.
@@ -75,7 +76,7 @@ pub fn run(config_path: &Path, socket: &Path) -> Result<(), RunError> {
     let clock = Clock::new(&eal);
     let ports = OpenPorts::open(&eal, &config, cores.len())?;
     let state = State::new(config.clone(), &ports.opened)?;
-    let workers = workers::make(&config, &cores, &ports, clock)?;
+    let workers = workers::make(&config, &cores, &Arc::new(state.snapshot().clone()), clock)?;
     let (ports, queues) = ports.start()?;
     let workers = workers::launch(&eal, workers, queues, clock, config.workers.idle)?;
     let runtime = Running::new(config_path, &state, ports, workers, clock);

@@ -43,6 +43,7 @@ pub struct Running {
 }
 
 impl Running {
+    /// `workers` have the state's snapshot already.
     pub fn new(
         config_path: &Path,
         state: &State,
@@ -50,7 +51,7 @@ impl Running {
         workers: Vec<WorkerHandle>,
         clock: Clock,
     ) -> Self {
-        let mut running = Self {
+        Self {
             config_path: config_path.to_owned(),
             clock,
             links: vec![false; devices.len()],
@@ -64,9 +65,7 @@ impl Running {
             asked_neighbours: false,
             pages: HashMap::new(),
             looked: Time(0),
-        };
-        running.publish(state.snapshot());
-        running
+        }
     }
 
     /// Whether workers owe an answer.

@@ -1,10 +1,11 @@
 //! Workers: made with everything they need, launched on their cores, stopped through their mailboxes.
 
-use super::ports::{OpenPorts, PortQueues};
+use super::ports::PortQueues;
 use super::{Clock, Config, Eal, RunError};
 use crate::dataplane::destinations::SharedCounters;
 use crate::dataplane::director::{Director, Parameters};
 use crate::dataplane::mailbox::{Mailbox, Request};
+use crate::dataplane::snapshot::Snapshot;
 use crate::dataplane::worker::{Idle, Worker};
 use crate::io::eal::WorkerRun;
 use crate::io::mbuf::Mbuf;
@@ -47,13 +48,14 @@ impl WorkerHandle {
 pub fn make(
     config: &Config,
     cores: &[usize],
-    _ports: &OpenPorts,
+    first: &Arc<Snapshot>,
     clock: Clock,
 ) -> Result<Vec<(Director<Mbuf>, WorkerHandle)>, RunError> {
     let capacity = config.connections.capacity_per_worker;
     let make = |(worker, &core): (usize, &usize)| {
         let worker = WorkerId(worker as u16);
-        let director = Director::new(Parameters { worker, capacity, seeds: seeds()?, now: clock.now() })?;
+        let mut director = Director::new(Parameters { worker, capacity, seeds: seeds()?, now: clock.now() })?;
+        director.pick_up_at_once(first.clone());
         let (counters, destinations) = director.counters();
         let table_bytes = director.connections().bytes();
         let (mailbox, ended) = (Mailbox::default(), Arc::default());

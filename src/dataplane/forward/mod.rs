@@ -189,15 +189,25 @@ impl<F: Frame> Director<F> {
     /// Only the MAC addresses change (and the TTL).
     #[inline(always)]
     fn send_dr(&mut self, mut frame: F, packet: &Packet, way: Way, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
-        self.check_ttl(&frame, packet, out)?;
+        self.decrement_ttl(&mut frame, packet, out)?;
         self.check_mtu(&frame, packet, way.mtu, out)?;
-        let l3 = usize::from(packet.parsed.l3);
-        let ip = Ipv4Header::at_mut(frame.head_mut(), l3).ok_or(DropReason::Internal)?;
-        ip.decrement_ttl();
-        self.network.emit(frame, l3, way.neighbour, self.now, out)
+        self.network.emit(frame, packet.parsed.l3.into(), way.neighbour, self.now, out)
     }
 
     /// A packet whose TTL ends here is answered, not sent on.
+    #[inline(always)]
+    pub(super) fn decrement_ttl(
+        &mut self,
+        frame: &mut F,
+        packet: &Packet,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        self.check_ttl(frame, packet, out)?;
+        let ip = Ipv4Header::at_mut(frame.head_mut(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
+        ip.decrement_ttl();
+        Ok(())
+    }
+
     #[inline(always)]
     pub(super) fn check_ttl(&mut self, frame: &F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
         match Ipv4Header::at(frame.head(), packet.parsed.l3.into()) {

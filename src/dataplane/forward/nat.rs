@@ -36,7 +36,7 @@ impl<F: Frame> Director<F> {
         way: Way,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        self.check_ttl(&frame, packet, out)?;
+        self.decrement_ttl(&mut frame, packet, out)?;
         self.check_mtu(&frame, packet, way.mtu, out)?;
         let conn = self.connections.get(id);
         rewrite(&mut frame, packet, End::Destination, conn.server, conn.server_port)?;
@@ -52,6 +52,7 @@ impl<F: Frame> Director<F> {
         next_hop: NeighbourId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
+        self.decrement_ttl(&mut frame, packet, out)?;
         let conn = self.connections.get(id);
         rewrite(&mut frame, packet, End::Source, conn.virt, conn.virtual_port)?;
         self.advance_state(packet, id, Side::Output);
@@ -59,7 +60,7 @@ impl<F: Frame> Director<F> {
     }
 }
 
-/// Replaces one end's address and port, and decrements the TTL.
+/// Replaces one end's address and port.
 #[inline(always)]
 fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, end: End, address: Ip4, port: [u8; 2]) -> Result<(), DropReason> {
     let (l3, l4) = (usize::from(packet.parsed.l3), usize::from(packet.parsed.l4));
@@ -68,8 +69,7 @@ fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, end: End, address: Ip4, por
     let field = if end == End::Source { &mut ip.source } else { &mut ip.destination };
     let old = std::mem::replace(field, address.octets());
     let addresses = Delta::of_v4(old.into(), address.octets().into());
-    addresses.and(Delta::TTL_DECREMENT).apply(&mut ip.checksum);
-    ip.ttl -= 1;
+    addresses.apply(&mut ip.checksum);
     let ports = Ports::at_mut(head, l4).ok_or(DropReason::L4Truncated)?;
     let field = if end == End::Source { &mut ports.source } else { &mut ports.destination };
     let old = std::mem::replace(field, U16::from_bytes(port));

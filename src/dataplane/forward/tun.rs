@@ -25,7 +25,7 @@ impl<F: Frame> Director<F> {
         way: Way,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        self.check_ttl(&frame, packet, out)?;
+        self.decrement_ttl(&mut frame, packet, out)?;
         let mtu = way.mtu.saturating_sub(ipv4::HEADER_LEN as u16);
         if mtu < MTU_MIN {
             return Err(DropReason::MtuExceeded);
@@ -33,8 +33,7 @@ impl<F: Frame> Director<F> {
         self.check_mtu(&frame, packet, mtu, out)?;
         let l3 = usize::from(packet.parsed.l3);
         let to = self.destinations.get(dest).ok_or(DropReason::Internal)?.address;
-        let inner = Ipv4Header::at_mut(frame.head_mut(), l3).ok_or(DropReason::Internal)?;
-        inner.decrement_ttl();
+        let inner = Ipv4Header::at(frame.head(), l3).ok_or(DropReason::Internal)?;
         let (tos, ttl, dont_fragment) = (inner.tos, inner.ttl, inner.dont_fragment());
         let mut outer =
             Ipv4Header::new(way.source.octets().into(), to.octets().into(), IPIP, packet.parsed.ip_len.into())

@@ -10,7 +10,8 @@ fn example(name: &str) -> Config {
 
 #[test]
 fn every_example_is_valid_and_forwards_by_the_method_it_is_named_after() {
-    let methods: [(&str, fn(&Forward) -> bool); 3] = [
+    type IsMethod = fn(&Forward) -> bool;
+    let methods: [(&str, IsMethod); 3] = [
         ("nat", |forward| matches!(forward, Forward::Nat)),
         ("dr", |forward| matches!(forward, Forward::Dr)),
         ("tun", |forward| matches!(forward, Forward::Tun(_))),

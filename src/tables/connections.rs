@@ -256,7 +256,14 @@ where
     #[inline(always)]
     fn is_key_of(&self, handle: u32, key: &Key<A>) -> bool {
         let conn = &self.slab.0[(handle & !OUT) as usize];
-        *key == if handle & OUT == 0 { conn.key_in() } else { conn.key_out() }
+        let kind = conn.kind() == key.kind;
+        if handle & OUT == 0 {
+            let addresses = (conn.client == key.source) & (conn.virt == key.destination);
+            kind & addresses & (ports(conn.client_port, conn.virtual_port) == key.ports)
+        } else {
+            let addresses = (conn.server == key.source) & (conn.client == key.destination);
+            kind & addresses & (ports(conn.server_port, conn.client_port) == key.ports)
+        }
     }
 
     #[inline(always)]

@@ -5,7 +5,8 @@ use crate::control::api::server::Server;
 use crate::control::commands::Commands;
 use crate::control::fake::{self, Fake};
 use clap::CommandFactory;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
@@ -33,26 +34,16 @@ fn with_director(test: impl FnOnce(&Path) + Send) {
     let path = directory.path().join("pollux.sock");
     let mut commands = fake::commands();
     let mut server: Server<Commands<Fake>> = Server::bind(&path).unwrap();
-    let done = AtomicBool::new(false);
+    let (running, watched) = UnixStream::pair().unwrap();
     thread::scope(|scope| {
-        let finish = Finish(&done);
         scope.spawn(|| {
-            let _finish = finish;
+            // closed at the end, also when the test panics
+            let _running = running;
             test(&path);
         });
-        while !done.load(Ordering::Relaxed) {
-            server.poll(Duration::from_millis(20), &[], &mut commands).unwrap();
-        }
+        let minute = Duration::from_secs(60);
+        while server.poll(minute, &[watched.as_fd()], &mut commands).unwrap() == [false] {}
     });
-}
-
-/// Ends the director also when the test panics.
-struct Finish<'a>(&'a AtomicBool);
-
-impl Drop for Finish<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]

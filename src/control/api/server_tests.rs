@@ -4,8 +4,8 @@ use super::*;
 use crate::control::api::client::{Client as ApiClient, ClientError};
 use crate::control::api::views::{ConnectionView, RouteView};
 use crate::control::api::{ServiceRef, Topic};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use tempfile::TempDir;
 
@@ -53,32 +53,22 @@ fn socket(directory: &TempDir) -> PathBuf {
     directory.path().join("run/pollux.sock")
 }
 
-/// Serves until `test` returns.
+/// Serves until `test` returns. Nothing but what happens on sockets ends a wait.
 fn with_server(test: impl FnOnce(&Path) + Send) {
     let directory = tempfile::tempdir().unwrap();
     let path = socket(&directory);
     let mut server: Server<Fake> = Server::bind(&path).unwrap();
     let mut fake = Fake { pages: 50, rows: 100, asked: false, deleted: 0 };
-    let done = AtomicBool::new(false);
+    let (running, watched) = UnixStream::pair().unwrap();
     thread::scope(|scope| {
-        let finish = Finish(&done);
         scope.spawn(|| {
-            let _finish = finish;
+            // closed at the end, also when the test panics
+            let _running = running;
             test(&path);
         });
-        while !done.load(Ordering::Relaxed) {
-            server.poll(Duration::from_millis(20), &[], &mut fake).unwrap();
-        }
+        let minute = Duration::from_secs(60);
+        while server.poll(minute, &[watched.as_fd()], &mut fake).unwrap() == [false] {}
     });
-}
-
-/// Ends the server also when the test panics.
-struct Finish<'a>(&'a AtomicBool);
-
-impl Drop for Finish<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn is_alive(path: &Path) -> bool {
@@ -145,9 +135,11 @@ fn one_connection_can_carry_several_requests_at_once() {
         for _ in 0..3 {
             client.send(&request).unwrap();
         }
+        let start = Instant::now();
         for i in 1..=3 {
             assert_eq!(client.receive().unwrap(), Response::Done { changes: vec![i.to_string()] });
         }
+        assert!(start.elapsed() < PATIENCE);
         let refused = client.ask(&Request::Reload).unwrap_err();
         assert!(matches!(&refused, ClientError::Refused(message) if message == "refused"), "{refused}");
     });
@@ -156,6 +148,7 @@ fn one_connection_can_carry_several_requests_at_once() {
 #[test]
 fn a_long_listing_arrives_whole_while_others_are_served() {
     with_server(|path| {
+        let start = Instant::now();
         let mut client = ApiClient::connect(path).unwrap();
         client.send(&Request::Show(Topic::Connections)).unwrap();
         for page in 0..50 {
@@ -166,7 +159,28 @@ fn a_long_listing_arrives_whole_while_others_are_served() {
             }
         }
         assert!(is_alive(path));
+        assert!(start.elapsed() < PATIENCE, "no page waited for anything but its reader");
     });
+}
+
+#[test]
+fn a_listing_whose_client_has_gone_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket(&directory);
+    let mut server: Server<Fake> = Server::bind(&path).unwrap();
+    let mut fake = Fake { pages: 1, rows: 1, asked: false, deleted: 0 };
+    let mut client = ApiClient::connect(&path).unwrap();
+    client.send(&Request::Show(Topic::Connections)).unwrap();
+    for _ in 0..3 {
+        // never ready
+        fake.asked = false;
+        server.poll(Duration::from_secs(1), &[], &mut fake).unwrap();
+    }
+    assert_eq!(server.clients.len(), 1);
+    drop(client);
+    fake.asked = false;
+    server.poll(Duration::from_secs(1), &[], &mut fake).unwrap();
+    assert!(server.clients.is_empty());
 }
 
 #[test]
@@ -247,7 +261,6 @@ fn the_seventeenth_client_waits_for_a_place() {
 
 #[test]
 fn other_descriptors_end_the_wait() {
-    use std::os::fd::AsFd;
     let directory = tempfile::tempdir().unwrap();
     let mut server: Server<Fake> = Server::bind(&socket(&directory)).unwrap();
     let mut fake = Fake { pages: 1, rows: 1, asked: false, deleted: 0 };

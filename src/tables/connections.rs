@@ -163,6 +163,17 @@ where
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
+/// What the wheel had to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// It has caught up with the time.
+    Nothing,
+    /// A connection whose deadline has moved away: filed again, no more work.
+    Later,
+    /// A connection whose time is up.
+    Now(ConnId),
+}
+
 /// Connections of one family on one worker.
 pub struct Connections<A>
 where
@@ -364,16 +375,15 @@ where
     }
 
     /// The next connection whose deadline has passed, out of the wheel but still in the table: the caller removes it
-    /// ([`Connections::remove_unlinked`]) or files it again. `Err` when the wheel has caught up with `now`,
-    /// `Ok(None)` when it only moved an entry that is not due yet.
+    /// ([`Connections::remove_unlinked`]) or files it again.
     #[inline]
-    pub fn next_due(&mut self, now: Tick) -> Result<Option<ConnId>, ()> {
-        let id = self.wheel.next_due(&mut self.slab, now).ok_or(())?;
+    pub fn next_due(&mut self, now: Tick) -> Due {
+        let Some(id) = self.wheel.next_due(&mut self.slab, now) else { return Due::Nothing };
         if now.is_before(self.slab.0[id as usize].timer.deadline) {
             self.wheel.file(&mut self.slab, id);
-            return Ok(None);
+            return Due::Later;
         }
-        Ok(Some(ConnId(id)))
+        Due::Now(ConnId(id))
     }
 
     /// Files a connection that [`Connections::next_due`] has handed out again, due after `ticks`.
@@ -446,7 +456,7 @@ mod tests {
             for _ in 0..20 {
                 state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 let client = (state >> 33) as u32 % 5000;
-                let c = conn(client, client % 2 == 0);
+                let c = conn(client, client.is_multiple_of(2));
                 match (table.find(&c.key_in()), oracle.get(&client).copied()) {
                     (Some((id, _)), Some((oracle_id, _))) => {
                         assert_eq!(id, oracle_id);
@@ -464,11 +474,15 @@ mod tests {
                     (found, known) => panic!("table says {found:?}, oracle {known:?}"),
                 }
             }
-            while let Ok(due) = table.next_due(Tick(now)) {
-                if let Some(id) = due {
-                    let gone = table.remove_unlinked(id);
-                    let client = u32::from_be_bytes(gone.client.octets());
-                    assert!(oracle.remove(&client).unwrap().1 <= now);
+            loop {
+                match table.next_due(Tick(now)) {
+                    Due::Nothing => break,
+                    Due::Later => {}
+                    Due::Now(id) => {
+                        let gone = table.remove_unlinked(id);
+                        let client = u32::from_be_bytes(gone.client.octets());
+                        assert!(oracle.remove(&client).unwrap().1 <= now);
+                    }
                 }
             }
             assert!(oracle.values().all(|(_, due)| *due + 1 >= now), "nothing stays beyond its deadline");

@@ -88,7 +88,7 @@ impl Index {
     /// The upper half of the hash, scaled to the number of buckets.
     #[inline(always)]
     fn bucket(&self, hash: u64) -> usize {
-        ((hash >> 32) * self.buckets.len() as u64 >> 32) as usize
+        (((hash >> 32) * self.buckets.len() as u64) >> 32) as usize
     }
 
     #[inline(always)]

@@ -48,7 +48,7 @@ impl<T: Zeroed> Mapping<T> {
     /// pool: reserved at once, so that a later touch cannot fail).
     pub fn new(len: usize) -> Result<Self, NoMemory> {
         const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0) };
-        let wanted = len.checked_mul(size_of::<T>()).unwrap_or(usize::MAX).max(1);
+        let wanted = len.saturating_mul(size_of::<T>()).max(1);
         let huge = wanted >= HUGE_PAGE;
         let bytes = wanted.checked_next_multiple_of(if huge { HUGE_PAGE } else { 4096 }).unwrap_or(usize::MAX);
         let start = if huge { map(bytes, libc::MAP_HUGETLB).or_else(|_| map(bytes, 0)) } else { map(bytes, 0) }

@@ -501,7 +501,7 @@ fn an_ipv6_service_is_not_supported_yet() {
 fn a_misspelt_scheduler_names_the_nearest() {
     assert_eq!(
         refusal(r#"scheduler = "rr""#, r#"scheduler = "rrr""#),
-        r#"t.toml:21: [[service]] `scheduler`: unknown value "rrr", did you mean "rr"? Allowed: "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq""#
+        r#"t.toml:21: [[service]] `scheduler`: unknown value "rrr", did you mean "rr"? Allowed: "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos""#
     );
 }
 
@@ -509,7 +509,7 @@ fn a_misspelt_scheduler_names_the_nearest() {
 fn an_unknown_scheduler_lists_those_there_are() {
     assert_eq!(
         refusal(r#"scheduler = "rr""#, r#"scheduler = "roundrobin""#),
-        r#"t.toml:21: [[service]] `scheduler`: unknown value "roundrobin". Allowed: "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq""#
+        r#"t.toml:21: [[service]] `scheduler`: unknown value "roundrobin". Allowed: "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos""#
     );
 }
 

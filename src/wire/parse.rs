@@ -204,17 +204,12 @@ fn parse_short_transport(head: &[u8], frame_len: usize, end: usize, parsed: &mut
     }
 }
 
-/// RFC 1071 over a header of 20 to 60 bytes.
+/// RFC 1071 over a header of 20 to 60 bytes: its words, the checksum among them, add up to minus zero, which is 0 modulo
+/// 65535. (A sum of all zeros would be, too; the version is not zero.)
 #[inline(always)]
 fn checksum_is_right(header: &[u8]) -> bool {
-    let mut sum = 0_u64;
-    for word in header.chunks_exact(4) {
-        sum += u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
-    }
-    sum = (sum & 0xffff_ffff) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    (sum & 0xffff) + (sum >> 16) == 0xffff
+    let word = |word: &[u8]| u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+    header.chunks_exact(4).map(word).sum::<u64>().is_multiple_of(0xffff)
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl<F: Frame> Director<F> {
     /// The connection's state after this packet, its counts, its timer.
     #[inline(always)]
     pub(super) fn advance_state(&mut self, packet: &Packet, id: ConnId, side: Side) {
-        let now = self.now.tick();
+        let now = self.tick;
         let timeout = if packet.parsed.protocol == Protocol::Tcp.number() {
             let conn = self.connections.get_mut(id);
             let side = match side {

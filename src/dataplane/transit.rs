@@ -39,6 +39,6 @@ impl<F: Frame> Director<F> {
         let ip = Ipv4Header::at_mut(frame.head_mut(), l3).ok_or(DropReason::Internal)?;
         ip.decrement_ttl();
         self.counters.transit.add(1);
-        self.network.emit(frame, l3, next_hop, self.now, out)
+        self.send(frame, l3, (next_hop, mtu), packet.parsed.ip_len, out)
     }
 }

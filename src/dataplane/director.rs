@@ -202,7 +202,8 @@ impl<F: Frame> Director<F> {
     /// The rest of a packet's life, its cache lines being there.
     #[inline(always)]
     fn finish(&mut self, frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
-        if packet.parsed.kind != Kind::Ipv4 || packet.parsed.fragment || !matches!(packet.parsed.protocol, TCP | UDP) {
+        let is_flow = packet.parsed.kind == Kind::Ipv4 && matches!(packet.parsed.protocol, TCP | UDP);
+        if !is_flow || packet.parsed.fragment || packet.to_group {
             return self.finish_other(frame, packet, out);
         }
         match self.connections.confirm(packet.guess, &packet.key, packet.hash) {
@@ -238,6 +239,8 @@ impl<F: Frame> Director<F> {
             Kind::Arp => self.arp(frame, packet, out),
             Kind::Ipv6 => Err(DropReason::UnknownEthertype),
             Kind::Ipv4 if packet.parsed.fragment => Err(DropReason::Fragment),
+            // what a whole link can hear belongs to no connection (ip_vs_in_hook: PACKET_HOST only)
+            Kind::Ipv4 if matches!(packet.parsed.protocol, TCP | UDP) => Err(DropReason::Multicast),
             Kind::Ipv4 => self.no_connection(frame, packet, out),
         }
     }

@@ -154,7 +154,7 @@ impl<F: Frame> Director<F> {
         self.packets = Some(all_packets);
     }
 
-    fn set_time(&mut self, now: Time) {
+    pub(super) fn set_time(&mut self, now: Time) {
         self.now = now;
         self.tick = now.tick();
     }

@@ -228,6 +228,9 @@ class Lab:
                 self.ip(n, *([f"link set {d} master br0"] if n == "switch" else []), f"link set {d} up")
         # the client answers ARP on a leg only for that leg's address
         self.sysctl("client", net__ipv4__conf__all__arp_ignore=1, net__ipv4__conf__all__arp_announce=2)
+        # many ports, so that one comes round again late: the director remembers connections for minutes, and the kernel
+        # uses about one port in eight before it comes round
+        self.sysctl("client", net__ipv4__ip_local_port_range="10000 65535")
         self.ip(
             "client", f"address add {CLIENT}/24 dev eth0", f"address add {AROUND}/24 dev eth1", "link set eth1 down"
         )

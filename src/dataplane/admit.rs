@@ -113,7 +113,7 @@ impl<F: Frame> Director<F> {
             timeout: FIRST_S * Tick::PER_S,
             ..Conn::default()
         };
-        let id = self.connections.insert(conn, self.now.tick()).map_err(|_| DropReason::TableFull)?;
+        let id = self.connections.insert(conn, self.tick).map_err(|_| DropReason::TableFull)?;
         self.destinations.bind(dest);
         self.counters.connections_created.add(1);
         Ok(id)

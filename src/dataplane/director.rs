@@ -15,26 +15,31 @@ use super::services::Services;
 use super::snapshot::Snapshot;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
 use crate::model::timeouts::Timeouts;
-use crate::model::{DropReason, PortId, Time, WorkerCounters, WorkerId};
+use crate::model::{DropReason, PortId, Tick, Time, WorkerCounters, WorkerId};
 use crate::tables::connections::{Connections, Direction, Key};
 use crate::tables::memory::NoMemory;
 use crate::wire::address::{Address, Ip4};
 use crate::wire::ip_protocol::{TCP, UDP};
-use crate::wire::parse::{Kind, Malformed, Parsed, parse};
+use crate::wire::parse::{Kind, Malformed, Parsed, parse_into};
 use arrayvec::ArrayVec;
 use std::sync::Arc;
 
-/// What the stages know of one frame of the burst.
-#[derive(Clone, Copy, Debug)]
+/// What the stages know of one frame of the burst. It stays where it is from the first stage to the last: a copy would
+/// read as wide words what has just been written as narrow ones, and wait for it.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Packet {
+    pub key: Key<Ip4>,
+    hash: u64,
+    guess: Option<u32>,
     pub parsed: Parsed,
     pub port: PortId,
     /// The frame came to a group address of its link.
     pub to_group: bool,
-    pub key: Key<Ip4>,
-    hash: u64,
-    guess: Option<u32>,
+    /// Why it goes no further than parsing.
+    refused: Option<DropReason>,
 }
+
+type Packets = [Packet; BURST];
 
 /// What a director is made with.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +66,10 @@ pub struct Director<F: Frame> {
     /// Of several workers only one announces addresses.
     pub(super) announces: bool,
     pub(super) now: Time,
+    /// The same in timers' units.
+    pub(super) tick: Tick,
+    /// Of the burst being processed; kept so that it is not cleared for each.
+    packets: Option<Box<Packets>>,
     /// When the schedulers last did their housekeeping.
     ticked: Time,
 }
@@ -81,6 +90,8 @@ impl<F: Frame> Director<F> {
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),
             now,
+            tick: now.tick(),
+            packets: Some(Box::new([Packet::default(); BURST])),
             ticked: now,
         })
     }
@@ -111,34 +122,46 @@ impl<F: Frame> Director<F> {
 
     /// What happens to a burst of frames received on `port`. `frames` is empty afterwards.
     pub fn process(&mut self, port: PortId, frames: &mut ArrayVec<F, BURST>, now: Time, out: &mut impl Outlet<F>) {
-        self.now = now;
+        self.set_time(now);
         self.counters.received.add(frames.len() as u64);
         self.counters.bursts.add(1);
-        let mut packets = ArrayVec::<Result<Packet, DropReason>, BURST>::new();
+        let Some(mut all_packets) = self.packets.take() else { return };
+        let packets = &mut all_packets[..frames.len()];
         for frame in frames.iter() {
             frame.prefetch();
         }
-        for frame in frames.iter_mut() {
-            packets.push(self.parse(port, frame));
+        let interface = self.network.interface_of(port, 0).map(|i| i.mac);
+        for (frame, packet) in frames.iter_mut().zip(packets.iter_mut()) {
+            packet.port = port;
+            packet.refused = self.parse(interface, frame, packet).err();
         }
-        for packet in packets.iter_mut().flatten() {
+        for packet in packets.iter_mut() {
             packet.hash = self.connections.hash(&packet.key);
             self.connections.prefetch(packet.hash);
         }
-        for packet in packets.iter_mut().flatten() {
+        for packet in packets.iter_mut() {
             packet.guess = self.connections.guess(packet.hash);
         }
-        for (frame, packet) in frames.drain(..).zip(packets) {
-            let verdict = packet.and_then(|packet| self.finish(frame, &packet, out));
+        for (frame, packet) in frames.drain(..).zip(packets.iter()) {
+            let verdict = match packet.refused {
+                None => self.finish(frame, packet, out),
+                Some(reason) => Err(reason),
+            };
             if let Err(reason) = verdict {
                 self.counters.dropped(reason);
             }
         }
+        self.packets = Some(all_packets);
+    }
+
+    pub(super) fn set_time(&mut self, now: Time) {
+        self.now = now;
+        self.tick = now.tick();
     }
 
     /// Work between bursts, bounded by the packets just `processed`.
     pub fn housekeeping(&mut self, processed: usize, now: Time, out: &mut impl Outlet<F>) {
-        self.now = now;
+        self.set_time(now);
         self.expire(2 * processed + EXPIRE_PER_POLL);
         self.network.maintain(now, &self.counters, out);
         if now.since(self.ticked) >= 1_000_000 {
@@ -150,24 +173,30 @@ impl<F: Frame> Director<F> {
         }
     }
 
+    /// `untagged` is the MAC address of the port's interface without a VLAN, the usual one.
     #[inline(always)]
-    fn parse(&self, port: PortId, frame: &mut F) -> Result<Packet, DropReason> {
-        let parsed = match parse(frame.head(), frame.len()) {
-            Err(Malformed::Truncated) => parse_again(frame),
-            parsed => parsed,
+    fn parse(&self, untagged: Option<[u8; 6]>, frame: &mut F, packet: &mut Packet) -> Result<(), DropReason> {
+        match parse_into(frame.head(), frame.len(), &mut packet.parsed) {
+            Ok(()) => {}
+            Err(Malformed::Truncated) => parse_again(frame, &mut packet.parsed)?,
+            Err(malformed) => return Err(malformed.into()),
         }
-        .map_err(DropReason::from)?;
-        let interface = self.network.interface_of(port, parsed.vlan).ok_or(DropReason::UnknownVlan)?;
-        let to_us = frame.head()[..6] == interface.mac;
-        let to_group = frame.head()[0] & 1 != 0;
-        if !to_us && !to_group {
+        let vlan = packet.parsed.vlan;
+        let mac = if vlan == 0 { untagged } else { self.network.interface_of(packet.port, vlan).map(|i| i.mac) };
+        let mac = mac.ok_or(DropReason::UnknownVlan)?;
+        let to = &frame.head()[..6];
+        packet.to_group = to[0] & 1 != 0;
+        if to != mac && !packet.to_group {
             return Err(DropReason::NotOurMac);
         }
-        if parsed.kind == Kind::Ipv4 && frame.len() > parsed.frame_len() {
-            frame.truncate(parsed.frame_len());
+        if packet.parsed.kind != Kind::Ipv4 {
+            return Ok(());
         }
-        let key = if parsed.kind == Kind::Ipv4 { key_of(frame.head(), &parsed) } else { Key::default() };
-        Ok(Packet { parsed, port, to_group, key, hash: 0, guess: None })
+        if frame.len() > packet.parsed.frame_len() {
+            frame.truncate(packet.parsed.frame_len());
+        }
+        packet.key = key_of(frame.head(), &packet.parsed);
+        Ok(())
     }
 
     /// The rest of a packet's life, its cache lines being there.
@@ -179,7 +208,7 @@ impl<F: Frame> Director<F> {
         }
         match self.connections.confirm(packet.guess, &packet.key, packet.hash) {
             Some((id, direction)) => {
-                if !self.now.tick().is_before(self.connections.get(id).timer.deadline) {
+                if !self.tick.is_before(self.connections.get(id).timer.deadline) {
                     return self.finish_expired(frame, packet, id, out);
                 }
                 match direction {
@@ -219,14 +248,14 @@ impl<F: Frame> Director<F> {
 
 /// The head ended inside the headers: with more of the frame in it, parsing may get further.
 #[cold]
-fn parse_again<F: Frame>(frame: &mut F) -> Result<Parsed, Malformed> {
+fn parse_again<F: Frame>(frame: &mut F, parsed: &mut Parsed) -> Result<(), DropReason> {
     // Ethernet with a tag, IPv4 with all options, TCP's fixed part
     const HEADERS_MAX: usize = 18 + 60 + 20;
     let wanted = frame.len().min(HEADERS_MAX);
     if frame.head().len() >= wanted || !frame.pull(wanted) {
-        return Err(Malformed::Truncated);
+        return Err(DropReason::Truncated);
     }
-    parse(frame.head(), frame.len())
+    Ok(parse_into(frame.head(), frame.len(), parsed)?)
 }
 
 #[inline(always)]

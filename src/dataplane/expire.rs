@@ -4,7 +4,7 @@ use super::director::Director;
 use super::frame::Frame;
 use crate::model::timeouts::REARM_S;
 use crate::model::{DestId, Tick};
-use crate::tables::connections::{CaughtUp, Conn, ConnId, flags};
+use crate::tables::connections::{Conn, ConnId, Due, flags};
 use crate::wire::address::Ip4;
 use arrayvec::ArrayVec;
 
@@ -14,7 +14,7 @@ const BATCH: usize = 16;
 impl<F: Frame> Director<F> {
     /// Looks at up to `budget` timers that have come up.
     pub(super) fn expire(&mut self, mut budget: usize) {
-        let now = self.now.tick();
+        let now = self.tick;
         while budget > 0 {
             let mut due = ArrayVec::<ConnId, BATCH>::new();
             let more = self.collect_due(now, &mut budget, &mut due);
@@ -35,9 +35,9 @@ impl<F: Frame> Director<F> {
         while *budget > 0 && !due.is_full() {
             *budget -= 1;
             match self.connections.next_due(now) {
-                Ok(Some(id)) => due.push(id),
-                Ok(None) => {}
-                Err(CaughtUp) => return false,
+                Due::Now(id) => due.push(id),
+                Due::Later => {}
+                Due::Nothing => return false,
             }
         }
         true

@@ -235,7 +235,7 @@ impl<F: Frame> NetworkState<F> {
     }
 
     /// Sends the IP packet that begins `l3` bytes into the frame to a next hop; what is in front of it is replaced.
-    #[inline]
+    #[inline(always)]
     pub fn emit(
         &mut self,
         mut frame: F,

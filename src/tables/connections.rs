@@ -173,6 +173,17 @@ pub struct CaughtUp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
+/// What the wheel had to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// It has caught up with the time.
+    Nothing,
+    /// A connection whose deadline has moved away: filed again, no more work.
+    Later,
+    /// A connection whose time is up.
+    Now(ConnId),
+}
+
 /// Connections of one family on one worker.
 pub struct Connections<A>
 where
@@ -266,7 +277,14 @@ where
     #[inline(always)]
     fn is_key_of(&self, handle: u32, key: &Key<A>) -> bool {
         let conn = &self.slab.0[(handle & !OUT) as usize];
-        *key == if handle & OUT == 0 { conn.key_in() } else { conn.key_out() }
+        let kind = conn.kind() == key.kind;
+        if handle & OUT == 0 {
+            let addresses = (conn.client == key.source) & (conn.virt == key.destination);
+            kind & addresses & (ports(conn.client_port, conn.virtual_port) == key.ports)
+        } else {
+            let addresses = (conn.server == key.source) & (conn.client == key.destination);
+            kind & addresses & (ports(conn.server_port, conn.client_port) == key.ports)
+        }
     }
 
     #[inline(always)]
@@ -367,16 +385,15 @@ where
     }
 
     /// The next connection whose deadline has passed, out of the wheel but still in the table: the caller removes it
-    /// ([`Connections::remove_unlinked`]) or files it again. `Err` when the wheel has caught up with `now`,
-    /// `Ok(None)` when it only moved an entry that is not due yet.
+    /// ([`Connections::remove_unlinked`]) or files it again.
     #[inline]
-    pub fn next_due(&mut self, now: Tick) -> Result<Option<ConnId>, CaughtUp> {
-        let id = self.wheel.next_due(&mut self.slab, now).ok_or(CaughtUp)?;
+    pub fn next_due(&mut self, now: Tick) -> Due {
+        let Some(id) = self.wheel.next_due(&mut self.slab, now) else { return Due::Nothing };
         if now.is_before(self.slab.0[id as usize].timer.deadline) {
             self.wheel.file(&mut self.slab, id);
-            return Ok(None);
+            return Due::Later;
         }
-        Ok(Some(ConnId(id)))
+        Due::Now(ConnId(id))
     }
 
     /// Files a connection that [`Connections::next_due`] has handed out again, due after `ticks`.
@@ -467,11 +484,15 @@ mod tests {
                     (found, known) => panic!("table says {found:?}, oracle {known:?}"),
                 }
             }
-            while let Ok(due) = table.next_due(Tick(now)) {
-                if let Some(id) = due {
-                    let gone = table.remove_unlinked(id);
-                    let client = u32::from_be_bytes(gone.client.octets());
-                    assert!(oracle.remove(&client).unwrap().1 <= now);
+            loop {
+                match table.next_due(Tick(now)) {
+                    Due::Nothing => break,
+                    Due::Later => {}
+                    Due::Now(id) => {
+                        let gone = table.remove_unlinked(id);
+                        let client = u32::from_be_bytes(gone.client.octets());
+                        assert!(oracle.remove(&client).unwrap().1 <= now);
+                    }
                 }
             }
             assert!(oracle.values().all(|(_, due)| *due + 1 >= now), "nothing stays beyond its deadline");

@@ -7,8 +7,9 @@ use super::ethernet::ethertype;
 use super::ip_protocol::{ICMP, SCTP, TCP, UDP};
 
 /// What kind of packet a frame carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Kind {
+    #[default]
     Ipv4,
     Ipv6,
     Arp,
@@ -26,7 +27,7 @@ pub enum Malformed {
 }
 
 /// What the later stages know of a frame. Offsets count from the frame's first byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Parsed {
     pub kind: Kind,
     /// VLAN id, 0 for an untagged frame (and for a priority tag).
@@ -63,30 +64,37 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
 
 /// Parses the headers in `head`, the contiguous first bytes of a frame of `frame_len` bytes.
 /// [`Malformed::Truncated`] also says that `head` is too short: make more of it contiguous if the frame is longer.
-#[inline(always)]
 pub fn parse(head: &[u8], frame_len: usize) -> Result<Parsed, Malformed> {
+    let mut parsed = Parsed::default();
+    parse_into(head, frame_len, &mut parsed).map(|()| parsed)
+}
+
+/// As [`parse`], with the answer where the caller keeps it: later stages read each field as it was written, which a
+/// copy of the whole would make them wait for.
+#[inline(always)]
+pub fn parse_into(head: &[u8], frame_len: usize, parsed: &mut Parsed) -> Result<(), Malformed> {
     // the usual case first: an untagged IPv4 packet without options
     if let Some(start) = head.first_chunk::<34>()
         && start[12..15] == [0x08, 0x00, 0x45]
     {
-        return parse_ipv4(head, frame_len, 14, 0, 20);
+        return parse_ipv4(head, frame_len, 14, 0, 20, parsed);
     }
-    parse_other(head, frame_len)
+    parse_other(head, frame_len, parsed)
 }
 
 #[cold]
-fn parse_other(head: &[u8], frame_len: usize) -> Result<Parsed, Malformed> {
+fn parse_other(head: &[u8], frame_len: usize, parsed: &mut Parsed) -> Result<(), Malformed> {
     if head.len() < 14 {
         return Err(Malformed::Truncated);
     }
     match u16_at(head, 12) {
         ethertype::VLAN if head.len() < 18 => Err(Malformed::Truncated),
-        ethertype::VLAN => parse_network(head, frame_len, 18, u16_at(head, 14) & 0xfff),
-        _ => parse_network(head, frame_len, 14, 0),
+        ethertype::VLAN => parse_network(head, frame_len, 18, u16_at(head, 14) & 0xfff, parsed),
+        _ => parse_network(head, frame_len, 14, 0, parsed),
     }
 }
 
-fn parse_network(head: &[u8], frame_len: usize, l3: usize, vlan: u16) -> Result<Parsed, Malformed> {
+fn parse_network(head: &[u8], frame_len: usize, l3: usize, vlan: u16, parsed: &mut Parsed) -> Result<(), Malformed> {
     match u16_at(head, l3 - 2) {
         ethertype::IPV4 => {
             let first = *head.get(l3).ok_or(Malformed::Truncated)?;
@@ -98,12 +106,13 @@ fn parse_network(head: &[u8], frame_len: usize, l3: usize, vlan: u16) -> Result<
                 // a header that its own packet cuts off is malformed, one that the head cuts off is not contiguous
                 return Err(if frame_len < l3 + 20 { Malformed::Truncated } else { too_short(head, frame_len, l3) });
             }
-            parse_ipv4(head, frame_len, l3, vlan, header)
+            parse_ipv4(head, frame_len, l3, vlan, header, parsed)?;
         }
-        ethertype::ARP => Ok(bare(Kind::Arp, l3, vlan, frame_len)),
-        ethertype::IPV6 => Ok(bare(Kind::Ipv6, l3, vlan, frame_len)),
-        _ => Err(Malformed::UnknownEthertype),
+        ethertype::ARP => *parsed = bare(Kind::Arp, l3, vlan, frame_len),
+        ethertype::IPV6 => *parsed = bare(Kind::Ipv6, l3, vlan, frame_len),
+        _ => return Err(Malformed::UnknownEthertype),
     }
+    Ok(())
 }
 
 fn too_short(head: &[u8], frame_len: usize, _l3: usize) -> Malformed {
@@ -118,7 +127,14 @@ fn bare(kind: Kind, l3: usize, vlan: u16, frame_len: usize) -> Parsed {
 
 /// `header` bytes of IPv4 header at `l3` are in `head`.
 #[inline(always)]
-fn parse_ipv4(head: &[u8], frame_len: usize, l3: usize, vlan: u16, header: usize) -> Result<Parsed, Malformed> {
+fn parse_ipv4(
+    head: &[u8],
+    frame_len: usize,
+    l3: usize,
+    vlan: u16,
+    header: usize,
+    parsed: &mut Parsed,
+) -> Result<(), Malformed> {
     let ip = &head[l3..l3 + header];
     let ip_len = u16_at(ip, 2);
     if usize::from(ip_len) < header || l3 + usize::from(ip_len) > frame_len {
@@ -127,31 +143,34 @@ fn parse_ipv4(head: &[u8], frame_len: usize, l3: usize, vlan: u16, header: usize
     if !checksum_is_right(ip) {
         return Err(Malformed::IpChecksumBad);
     }
-    let (protocol, l4) = (ip[9], l3 + header);
     // RFC 791 §3.1: more fragments, or an offset
     let fragment = u16_at(ip, 6) & 0x3fff != 0;
-    let mut parsed = Parsed {
-        kind: Kind::Ipv4,
-        vlan,
-        l3: l3 as u8,
-        protocol,
-        l4: l4 as u16,
-        ip_len,
-        tcp_flags: 0,
-        fragment,
-        ports: 0,
-    };
-    if !fragment {
-        parse_transport(head, frame_len, &mut parsed)?;
+    parsed.kind = Kind::Ipv4;
+    parsed.vlan = vlan;
+    parsed.l3 = l3 as u8;
+    parsed.protocol = ip[9];
+    parsed.l4 = (l3 + header) as u16;
+    parsed.ip_len = ip_len;
+    parsed.fragment = fragment;
+    if fragment {
+        (parsed.tcp_flags, parsed.ports) = (0, 0);
+        return Ok(());
     }
-    Ok(parsed)
+    parse_transport(head, frame_len, l3 + header, l3 + usize::from(ip_len), ip[9], parsed)
 }
 
+/// `l4` is where the transport header begins, `end` where the IP packet ends.
 #[inline(always)]
-fn parse_transport(head: &[u8], frame_len: usize, parsed: &mut Parsed) -> Result<(), Malformed> {
-    let l4 = usize::from(parsed.l4);
-    let end = parsed.frame_len();
-    let wanted = match parsed.protocol {
+fn parse_transport(
+    head: &[u8],
+    frame_len: usize,
+    l4: usize,
+    end: usize,
+    protocol: u8,
+    parsed: &mut Parsed,
+) -> Result<(), Malformed> {
+    (parsed.tcp_flags, parsed.ports) = (0, 0);
+    let wanted = match protocol {
         // whole headers, although only ports and flags are read here: rewriting wants the checksums in the head too
         TCP => TCP_LEN,
         UDP | ICMP => 8,
@@ -161,10 +180,10 @@ fn parse_transport(head: &[u8], frame_len: usize, parsed: &mut Parsed) -> Result
     if let Some(transport) = head.get(l4..l4 + wanted)
         && l4 + wanted <= end
     {
-        if parsed.protocol != ICMP {
+        if protocol != ICMP {
             parsed.ports = u32::from_ne_bytes([transport[0], transport[1], transport[2], transport[3]]);
         }
-        if parsed.protocol == TCP {
+        if protocol == TCP {
             // RFC 9293 §3.1
             parsed.tcp_flags = transport[13];
         }
@@ -189,17 +208,12 @@ fn parse_short_transport(head: &[u8], frame_len: usize, end: usize, parsed: &mut
     }
 }
 
-/// RFC 1071 over a header of 20 to 60 bytes.
+/// RFC 1071 over a header of 20 to 60 bytes: its words, the checksum among them, add up to minus zero, which is 0 modulo
+/// 65535. (A sum of all zeros would be, too; the version is not zero.)
 #[inline(always)]
 fn checksum_is_right(header: &[u8]) -> bool {
-    let mut sum = 0_u64;
-    for word in header.chunks_exact(4) {
-        sum += u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
-    }
-    sum = (sum & 0xffff_ffff) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    (sum & 0xffff) + (sum >> 16) == 0xffff
+    let word = |word: &[u8]| u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+    header.chunks_exact(4).map(word).sum::<u64>().is_multiple_of(0xffff)
 }
 
 #[cfg(test)]

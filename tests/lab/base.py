@@ -29,7 +29,7 @@ class LabCase(unittest.TestCase):
     def set_up_lab(cls):
         raise NotImplementedError
 
-    def load(self, url, seconds, threads=8):
+    def load(self, url, seconds, threads=4):
         """Starts requests from the client, each on a new connection; `result()` of what it gives waits for the end."""
         return Load(self.lab, url, seconds, threads)
 
@@ -87,6 +87,11 @@ class PolluxCase(LabCase):
         if self.lab.director is None or self.lab.director.poll() is not None:
             self.set_up_lab()
         self.addCleanup(self.still_runs)
+
+    def start_afresh(self):
+        """A director without a past: no connections, no neighbours."""
+        self.lab.stop_pollux()
+        self.set_up_lab()
 
     def still_runs(self):
         self.assertIsNotNone(self.lab.director, "pollux was left stopped")

@@ -36,7 +36,6 @@ class Arp(base.PolluxCase):
         self.assertEqual(self.who_has(VIP), {MACS["director", "client"]})
 
     def test_the_vip_is_announced_at_the_start(self):
-        self.lab.stop_pollux()
         with packets.Wire(self.lab, "client") as wire:
-            self.set_up_lab()
+            self.start_afresh()
             self.must_see(wire, lambda f: f.arp.sender == f.arp.target == VIP)

@@ -1,8 +1,10 @@
 """The commands against a running Pollux."""
 
+import re
 import socket
 import stat
 import unittest
+from pathlib import Path
 
 import base
 import lab as lab_module
@@ -54,10 +56,12 @@ class Commands(base.PolluxCase):
         self.pollux_works()
 
     def test_every_show_prints_a_table_and_json(self):
+        self.pollux_works()  # and now has connections and neighbours to show
         for what in ("services", "destinations", "connections", "ports", "workers", "drops", "neighbours", "routes"):
             with self.subTest(what):
                 self.assertTrue(self.lab.ctl("show", what).stdout.strip())
-                self.assertTrue(self.lab.show(what))
+                # neighbours and counters are told to the control thread once in a while
+                lab_module.wait_until(lambda: self.lab.show(what), f"show {what} stays empty", 5)
 
     def test_an_open_connection_is_listed_with_its_state(self):
         with self.lab.inside("client"):
@@ -135,9 +139,12 @@ class Start(base.LabCase):
         self.fails_with(r"(?i)core.*999|999.*core", ("cores = [1]", "cores = [999]"))
 
     def test_more_connections_than_memory(self):
-        workers = ", ".join(["1"] * 64)  # 2^28 connections of at least 64 bytes each: a tebibyte and more
-        capacity = ("capacity_per_worker = 100_000", "capacity_per_worker = 268_435_456")
-        self.fails_with("capacity_per_worker", ("cores = [1]", f"cores = [{workers}]"), capacity)
+        most = (1 << 28) - 1  # what the file allows
+        kib = dict(re.findall(r"(MemAvailable|HugePages_Free|Hugepagesize): *(\d+)", Path("/proc/meminfo").read_text()))
+        room = int(kib["MemAvailable"]) + int(kib.get("HugePages_Free", 0)) * int(kib.get("Hugepagesize", 0))
+        if room * 1024 > most * 64:  # a connection takes at least that
+            self.skipTest("this machine has room for as many connections as the file allows")
+        self.fails_with("capacity_per_worker", ("capacity_per_worker = 100_000", f"capacity_per_worker = {most}"))
 
 
 class Examples(unittest.TestCase):

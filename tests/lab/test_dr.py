@@ -30,7 +30,7 @@ class Dr(Methods, base.PolluxCase):
         self.lab.write_config(config("dr", ('address = "10.1.0.2:80"', 'address = "10.1.0.2:8080"')))
         refused = self.lab.ctl("check", self.lab.config_file, check=False)
         self.assertNotEqual(refused.returncode, 0)
-        self.assertIn("10.1.0.2:8080", refused.stdout + refused.stderr)
+        self.assertRegex(refused.stdout + refused.stderr, r"port 8080 .*\bdr\b")
 
 
 class DrOverASmallMtu(base.PolluxCase):

@@ -215,8 +215,8 @@ fn separated(number: i64) -> String {
 
 /// 31 days, as `ipvsadm` limits timeouts; in ticks of 10 ms that is far within 31 bits.
 pub const TIMEOUT_S_MAX: i64 = 31 * 24 * 60 * 60;
-/// 2^28 connections are 16 GB of 64-byte entries a worker; their indices keep 4 bits to spare.
-pub const CAPACITY_MAX: i64 = 1 << 28;
+/// What a worker's table can be made for; more than it would panic at the start.
+pub const CAPACITY_MAX: i64 = crate::tables::connections::CAPACITY_MAX as i64;
 /// `ipvsadm -w`: the kernel takes it for a signed integer.
 pub const WEIGHT_MAX: i64 = i32::MAX as i64;
 /// CPUs a `cpu_set_t` can name.

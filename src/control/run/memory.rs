@@ -28,7 +28,7 @@ pub fn frames(config: &Config, workers: usize) -> u32 {
 
 /// Memory for DPDK without huge pages.
 pub fn dpdk_mb(config: &Config, workers: usize) -> usize {
-    (frames(config, workers) as usize * BUFFER_BYTES >> 20) + DPDK_OWN_MB
+    ((frames(config, workers) as usize * BUFFER_BYTES) >> 20) + DPDK_OWN_MB
 }
 
 /// Whether the connection tables can fit: memory is taken as connections come, too late to refuse anything then.

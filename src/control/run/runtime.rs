@@ -164,7 +164,7 @@ impl Running {
         }
     }
 
-    fn of_dest<'a>(&'a self, dest: DestId) -> impl Iterator<Item = &'a DestCounters> {
+    fn of_dest(&self, dest: DestId) -> impl Iterator<Item = &DestCounters> {
         self.workers.iter().filter_map(move |w| w.destinations.get(dest.index()))
     }
 

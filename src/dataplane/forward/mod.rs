@@ -88,13 +88,13 @@ impl<F: Frame> Director<F> {
         let counters = self.destinations.counters(dest_id);
         counters.out_packets.add(1);
         counters.out_bytes.add(packet.parsed.ip_len.into());
-        self.send_nat_out(frame, packet, id, next_hop, out)
+        self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
     }
 
     /// The connection's state after this packet, its counts, its timer.
     #[inline(always)]
     pub(super) fn advance_state(&mut self, packet: &Packet, id: ConnId, side: Side) {
-        let now = self.now.tick();
+        let now = self.tick;
         let timeout = if packet.parsed.protocol == Protocol::Tcp.number() {
             if packet.parsed.tcp_flags == 0 && is_cut_off(packet) {
                 return;
@@ -191,7 +191,7 @@ impl<F: Frame> Director<F> {
     fn send_dr(&mut self, mut frame: F, packet: &Packet, way: Way, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
         self.decrement_ttl(&mut frame, packet, out)?;
         self.check_mtu(&frame, packet, way.mtu, out)?;
-        self.network.emit(frame, packet.parsed.l3.into(), way.neighbour, self.now, out)
+        self.send(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.parsed.ip_len, out)
     }
 
     /// A packet whose TTL ends here is answered, not sent on.
@@ -219,7 +219,7 @@ impl<F: Frame> Director<F> {
         }
     }
 
-    /// A packet longer than `mtu` is refused, with word to its sender about what fits.
+    /// A packet longer than `mtu` that must not be fragmented is refused, with word to its sender about what fits.
     #[inline(always)]
     pub(super) fn check_mtu(
         &mut self,
@@ -233,6 +233,10 @@ impl<F: Frame> Director<F> {
 
     #[cold]
     fn too_long(&mut self, frame: &F, packet: &Packet, mtu: u16, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+        let ip = Ipv4Header::at(frame.head(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
+        if !ip.dont_fragment() {
+            return Ok(());
+        }
         self.send_icmp_error(frame, packet, IcmpError::fragmentation_needed(mtu), out);
         Err(DropReason::MtuExceeded)
     }

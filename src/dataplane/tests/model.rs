@@ -237,7 +237,7 @@ impl Bench {
             oracle.now_ms += 50;
         }
         self.lab.now = self.began.plus_ms(oracle.now_ms);
-        self.lab.director.now = self.lab.now;
+        self.lab.director.set_time(self.lab.now);
         self.lab.director.expire(1000);
     }
 

@@ -170,7 +170,7 @@ fn an_unknown_idle_policy_lists_those_there_are() {
 fn a_capacity_of_nothing_is_refused() {
     assert_eq!(
         refusal("[dpdk]", "[connections]\ncapacity_per_worker = 0\n[dpdk]"),
-        "t.toml:2: [connections] `capacity_per_worker`: 0 is out of range; allowed: 1 to 268_435_456"
+        "t.toml:2: [connections] `capacity_per_worker`: 0 is out of range; allowed: 1 to 268_435_455"
     );
 }
 

@@ -296,8 +296,9 @@ impl Lab {
         let mut held = 0;
         self.director.network().neighbours.page(0, usize::MAX, |n| held += u64::from(n.held));
         let drops: u64 = counters.drops.iter().map(|c| c.get()).sum();
-        let came = counters.received.get() + counters.icmp_sent.get() + self.echoes;
-        assert_eq!(came, drops + counters.consumed.get() + self.sent_ip + held);
+        let made = counters.icmp_sent.get() + self.echoes + counters.fragments_created.get();
+        let gone = drops + counters.consumed.get() + counters.packets_fragmented.get();
+        assert_eq!(counters.received.get() + made, gone + self.sent_ip + held);
         let alive = counters.connections_created.get() - counters.connections_expired.get();
         assert_eq!(alive, u64::from(self.director.connections().len()));
         assert_eq!(counters.drops[pollux::model::DropReason::Internal as usize].get(), 0);

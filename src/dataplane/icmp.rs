@@ -10,22 +10,30 @@ use crate::wire::address::Ip4;
 use crate::wire::icmp::{IcmpError, IcmpHeader, QUOTE_LEN_MAX, may_be_answered};
 use crate::wire::ipv4::{self, Ipv4Header};
 
+/// Time in which one more error may be sent.
+const EARN_NS: u64 = 1_000_000_000 / ICMP_ERRORS_PER_S;
+
 /// How many errors may be sent at the moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RateLimit {
     tokens: u64,
+    /// Up to when tokens were earned.
     filled: Time,
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        Self { tokens: ICMP_ERRORS_BURST, filled: Time(0) }
+    }
 }
 
 impl RateLimit {
     /// Takes a token if there is one.
     pub fn take(&mut self, now: Time) -> bool {
-        let earned = now.since(self.filled) * ICMP_ERRORS_PER_S / 1_000_000_000;
-        if earned > 0 || self.filled == Time(0) {
-            self.tokens = if self.filled == Time(0) { ICMP_ERRORS_BURST } else { self.tokens + earned };
-            self.tokens = self.tokens.min(ICMP_ERRORS_BURST);
-            self.filled = now;
-        }
+        let earned = now.since(self.filled) / EARN_NS;
+        self.tokens = self.tokens.saturating_add(earned).min(ICMP_ERRORS_BURST);
+        // what is left of a token's time counts for the next one
+        self.filled = Time(self.filled.0 + earned * EARN_NS);
         let has_one = self.tokens > 0;
         self.tokens -= u64::from(has_one);
         has_one
@@ -97,7 +105,8 @@ mod tests {
     fn a_burst_of_errors_is_cut_to_the_limit_and_refills() {
         let mut limit = RateLimit::default();
         let sent = |limit: &mut RateLimit, now: Time| (0..10_000).filter(|_| limit.take(now)).count() as u64;
-        assert_eq!(sent(&mut limit, Time::from_ms(1)), ICMP_ERRORS_BURST);
+        assert_eq!(sent(&mut limit, Time(0)), ICMP_ERRORS_BURST);
+        assert_eq!(sent(&mut limit, Time::from_ms(1)), 1);
         assert_eq!(sent(&mut limit, Time::from_ms(11)), 10);
         assert_eq!(sent(&mut limit, Time::from_ms(10_000)), ICMP_ERRORS_BURST);
     }

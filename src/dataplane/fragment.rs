@@ -66,11 +66,13 @@ impl<F: Frame> Director<F> {
             crate::wire::ipv4::fill_checksum(&mut header[..len]);
             let fragment = copy_fragment(frame, &header[..len], l3 + at, data, out).ok_or(DropReason::NoBuffer)?;
             self.network.emit(fragment, EthernetHeader::LEN, next_hop, self.now, out)?;
+            self.counters.fragments_created.add(1);
             if at == len {
                 blank_uncopied_options(&mut header[HEADER_LEN..len]);
             }
             at += data;
         }
+        self.counters.packets_fragmented.add(1);
         Ok(())
     }
 }

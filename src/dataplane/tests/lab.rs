@@ -298,8 +298,9 @@ impl Lab {
         let mut held = 0;
         self.director.network().neighbours.page(0, usize::MAX, |n| held += u64::from(n.held));
         let drops: u64 = counters.drops.iter().map(|c| c.get()).sum();
-        let came = counters.received.get() + counters.icmp_sent.get() + self.echoes;
-        assert_eq!(came, drops + counters.consumed.get() + self.sent_ip + held, "{:?}", self.drops());
+        let made = counters.icmp_sent.get() + self.echoes + counters.fragments_created.get();
+        let gone = drops + counters.consumed.get() + counters.packets_fragmented.get();
+        assert_eq!(counters.received.get() + made, gone + self.sent_ip + held, "{:?}", self.drops());
     }
 
     pub fn process(&mut self, port: PortId, frames: impl IntoIterator<Item = VecFrame>) -> Vec<Seen> {

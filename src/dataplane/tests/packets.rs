@@ -148,7 +148,7 @@ impl Datagram {
         packet.extend(transport);
         let sum = match self.load {
             Load::Tcp { .. } => Some((16, transport_sum(&packet, l4))),
-            Load::Udp { with_checksum: true, .. } => Some((6, transport_sum(&packet, l4).max(1))),
+            Load::Udp { with_checksum: true, .. } => Some((6, sent_udp_sum(transport_sum(&packet, l4)))),
             Load::Icmp(_) => Some((2, long_sum(&packet[l4..]))),
             _ => None,
         };
@@ -165,6 +165,11 @@ impl Datagram {
         bytes.extend(vec![0; self.padding]);
         bytes
     }
+}
+
+/// RFC 768: a computed 0 is sent as all ones.
+fn sent_udp_sum(sum: u16) -> u16 {
+    if sum == 0 { 0xffff } else { sum }
 }
 
 /// Fills in the header checksum of the IPv4 packet at the start of `packet`.

@@ -31,16 +31,7 @@ address() {
 }
 
 valgrind() {
-  if ! is_installed valgrind:valgrind; then
-    say "installing valgrind"
-    apt_install valgrind
-  fi
-  say "valgrind memcheck"
-  # what is only "possibly lost" is the test harness's own; the control thread's tests wait by the clock
-  PROPTEST_CASES=${PROPTEST_CASES:-2} \
-    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind --quiet --error-exitcode=1 \
-      --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite" \
-    cargo test --quiet --lib --no-default-features -- wire:: model:: tables:: sched:: dataplane::
+  PROPTEST_CASES=${PROPTEST_CASES:-2} "$root/scripts/test.sh" valgrind
 }
 
 for part in "$@"; do

@@ -1,7 +1,7 @@
 //! The director, the control thread's state beside it, and the account of all packets.
 
-use super::Event;
 use super::frames::{PORT_MACS, Sent, TAG, TAGGED_MAC, transport_is_right};
+use super::{Command, Round, Wait};
 use arrayvec::ArrayVec;
 use pollux::control::config::{Config, DestinationConfig, ServiceConfig};
 use pollux::control::state::{DestinationEdit, Opened, State};
@@ -145,53 +145,58 @@ impl Lab {
         }
     }
 
-    pub fn play(&mut self, event: &Event) {
-        match event {
-            Event::Burst(frames) => self.burst(frames),
-            Event::WaitMs(ms) => self.wait_ms(u64::from(*ms)),
-            // some seconds, in which neighbours are asked, fail and go, and connections end
-            Event::WaitS(s) => (0..u64::from(s % 16) * 4).for_each(|_| self.wait_ms(250)),
-            Event::NoBuffers(none) => self.out.is_exhausted = *none,
-            Event::LinkUp { port } => self.director.link_up(PortId(u16::from(port % 2))),
-            Event::PickUp => self.pick_up(),
-            Event::Collect => self.collect(),
-            command => self.command(command),
+    pub fn play(&mut self, round: &Round) {
+        match &round.command {
+            Some(Command::NoBuffers(none)) => self.out.is_exhausted = *none,
+            Some(Command::LinkUp { port }) => self.director.link_up(PortId(u16::from(port % 2))),
+            Some(Command::PickUp) => self.pick_up(),
+            Some(Command::Collect) => self.collect(),
+            Some(command) => self.command(command),
+            None => {}
         }
+        match round.wait {
+            Wait::Not => {}
+            Wait::Ms(ms) => self.wait_ms(u64::from(ms)),
+            // some seconds, in which neighbours are asked, fail and go, and connections end
+            Wait::S(s) => (0..u64::from(s % 16) * 4).for_each(|_| self.wait_ms(250)),
+        }
+        self.burst(&round.burst);
+        self.burst(&round.more);
         self.check();
     }
 
     // the control thread
 
-    fn command(&mut self, command: &Event) {
+    fn command(&mut self, command: &Command) {
         let version = self.state.snapshot().version;
         // what is refused changes nothing
         let _ = match *command {
-            Event::Weight { server, weight } => {
+            Command::Weight { server, weight } => {
                 self.edit(server, DestinationEdit { weight: Some(weight.into()), ..Default::default() })
             }
-            Event::Threshold { server, upper, lower } => {
+            Command::Threshold { server, upper, lower } => {
                 let (threshold_upper, threshold_lower) = (Some(upper.into()), Some(lower.into()));
                 self.edit(server, DestinationEdit { threshold_upper, threshold_lower, ..Default::default() })
             }
-            Event::Forward { server, method } => {
+            Command::Forward { server, method } => {
                 let forward = [Forward::Nat, Forward::Dr, Forward::Tun(Tunnel::default())][usize::from(method % 3)];
                 self.edit(server, DestinationEdit { forward: Some(forward), ..Default::default() })
             }
-            Event::Remove { server } => {
+            Command::Remove { server } => {
                 let (service, at) = named(server);
                 self.state.delete_destination(&service.key, at.socket(), self.now).is_ok()
             }
-            Event::Add { server } => {
+            Command::Add { server } => {
                 let (service, at) = named(server);
                 self.state.add_destination(&service.key, at).is_ok()
             }
-            Event::RemoveService { service } => {
+            Command::RemoveService { service } => {
                 self.state.delete_service(&config().services[usize::from(service % 8)].key, self.now).is_ok()
             }
-            Event::AddService { service } => {
+            Command::AddService { service } => {
                 self.state.add_service(&config().services[usize::from(service % 8)]).is_ok()
             }
-            Event::Settings { sloppy, expire_nodest, reuse, pmtu_disc, forward } => {
+            Command::Settings { sloppy, expire_nodest, reuse, pmtu_disc, forward } => {
                 let mut new = self.state.config();
                 new.settings.sloppy_tcp = sloppy;
                 new.settings.expire_nodest_conn = expire_nodest;
@@ -200,7 +205,7 @@ impl Lab {
                 new.settings.forward = forward;
                 self.state.apply_config(new, self.now).is_ok()
             }
-            Event::Addresses { more } => {
+            Command::Addresses { more } => {
                 let mut new = self.state.config();
                 new.ports[1].addresses.truncate(1);
                 if more {

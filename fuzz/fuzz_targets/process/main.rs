@@ -8,11 +8,24 @@ mod lab;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 
+/// What happens one after the other. Frames come with everything, so that commands meet connections.
 #[derive(Debug, Arbitrary)]
-pub enum Event {
-    Burst(Vec<frames::Sent>),
-    WaitMs(u16),
-    WaitS(u8),
+pub struct Round {
+    command: Option<Command>,
+    wait: Wait,
+    burst: [frames::Sent; 3],
+    more: Vec<frames::Sent>,
+}
+
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub enum Wait {
+    Not,
+    Ms(u8),
+    S(u8),
+}
+
+#[derive(Debug, Arbitrary)]
+pub enum Command {
     Weight { server: u8, weight: u8 },
     Threshold { server: u8, upper: u8, lower: u8 },
     Forward { server: u8, method: u8 },
@@ -28,10 +41,10 @@ pub enum Event {
     PickUp,
 }
 
-fuzz_target!(|events: Vec<Event>| {
+fuzz_target!(|rounds: Vec<Round>| {
     let mut lab = lab::Lab::new();
-    for event in events.iter().take(200) {
-        lab.play(event);
+    for round in rounds.iter().take(100) {
+        lab.play(round);
     }
     lab.finish();
 });

@@ -70,8 +70,9 @@ pub(super) fn options_text(options: Options) -> String {
 }
 
 pub(super) fn persistence_text(persistence: Persistence) -> String {
-    let Persistence { timeout_s, prefix_len } = persistence;
-    format!("{timeout_s} s /{prefix_len}")
+    let Persistence { timeout_s, prefix_len, engine } = persistence;
+    let engine = engine.map_or_else(String::new, |engine| format!(" {}", engine.name()));
+    format!("{timeout_s} s /{prefix_len}{engine}")
 }
 
 pub(super) fn destination_fields(destination: &DestinationConfig) -> Fields {

@@ -109,11 +109,22 @@ where
     }
 }
 
+/// Whether `words`, program name first, are a command line; what the documentation says is tested by it.
+pub fn parses<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    match Cli::try_parse_from(words) {
+        Err(usage) if !is_asked_for(&usage) => Err(usage.to_string()),
+        _ => Ok(()),
+    }
+}
+
+fn is_asked_for(usage: &clap::Error) -> bool {
+    matches!(usage.kind(), UsageErrorKind::DisplayHelp | UsageErrorKind::DisplayVersion)
+}
+
 /// Help and version go to `out`, mistakes to `err`.
 fn explain(usage: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    let asked_for = matches!(usage.kind(), UsageErrorKind::DisplayHelp | UsageErrorKind::DisplayVersion);
     // nobody to tell if that fails
-    let _ = if asked_for { write!(out, "{usage}") } else { write!(err, "{usage}") };
+    let _ = if is_asked_for(usage) { write!(out, "{usage}") } else { write!(err, "{usage}") };
     let _ = out.flush();
     u8::try_from(usage.exit_code()).unwrap_or(2)
 }

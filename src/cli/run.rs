@@ -20,10 +20,15 @@ impl Run {
 /// The seam to the director: everything before it is words, everything behind it is `control::run`.
 #[cfg(feature = "dpdk")]
 fn start(config: &Path, socket: &Path) -> Result<(), Failure> {
+    use std::io::{self, IsTerminal};
     let levels = tracing_subscriber::EnvFilter::try_from_env("POLLUX_LOG").unwrap_or_else(|_| "info".into());
     // a second call, as in tests, keeps the first subscriber
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(levels).with_writer(std::io::stderr).with_target(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(levels)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
     crate::control::run::run(config, socket).map_err(|error| Failure::Refused(error.to_string()))
 }
 

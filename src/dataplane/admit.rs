@@ -13,6 +13,9 @@ use crate::tables::connections::{Conn, ConnId, flags};
 use crate::wire::address::{Address, Ip4};
 use crate::wire::icmp::IcmpError;
 
+/// A server of active FTP connects from here to the client; never scheduled (ip_vs_schedule).
+const FTP_DATA: u16 = 20;
+
 impl<F: Frame> Director<F> {
     /// No connection knows this packet.
     #[cold]
@@ -26,7 +29,8 @@ impl<F: Frame> Director<F> {
         let Some(local) = self.network.local(destination.to_ip()) else {
             return self.not_ours(frame, packet, out);
         };
-        if !is_host(packet.key.source) {
+        // a source of our own is what the kernel calls a martian: nobody else may send it
+        if !is_host(packet.key.source) || self.network.local(packet.key.source.to_ip()).is_some() {
             return Err(DropReason::SourceBad);
         }
         if let Some(service) = self.service_of(packet) {
@@ -64,6 +68,9 @@ impl<F: Frame> Director<F> {
             return Err(DropReason::NotSyn);
         }
         let flow = self.flow_of(packet);
+        if flow.client_port == FTP_DATA {
+            return self.local(frame, packet, out);
+        }
         let Some(dest) = self.services.schedule(service, &self.destinations, &flow) else {
             self.send_icmp_error(&frame, packet, IcmpError::PORT_UNREACHABLE, out);
             return Err(DropReason::NoDestination);
@@ -87,6 +94,12 @@ impl<F: Frame> Director<F> {
         let state = self.destinations.get(dest).ok_or(DropReason::Internal)?;
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
         let is_nat = state.forward == Forward::Nat;
+        let method = match state.forward {
+            Forward::Nat => flags::NAT,
+            Forward::Dr => flags::NO_OUTPUT,
+            Forward::Tun(_) => flags::NO_OUTPUT | flags::TUN,
+            Forward::Local => flags::NO_OUTPUT | flags::LOCAL,
+        };
         let conn = Conn::<Ip4> {
             client: packet.key.source,
             virt: packet.key.destination,
@@ -95,12 +108,12 @@ impl<F: Frame> Director<F> {
             virtual_port: [c, d],
             server_port: if state.port == [0, 0] || !is_nat { [c, d] } else { state.port },
             protocol: packet.parsed.protocol,
-            flags: flags::INACTIVE | if is_nat { flags::NAT } else { flags::NO_OUTPUT },
+            flags: flags::INACTIVE | method,
             dest,
             timeout: FIRST_S * Tick::PER_S,
             ..Conn::default()
         };
-        let id = self.connections.insert(conn, self.now.tick()).map_err(|_| DropReason::TableFull)?;
+        let id = self.connections.insert(conn, self.tick).map_err(|_| DropReason::TableFull)?;
         self.destinations.bind(dest);
         self.counters.connections_created.add(1);
         Ok(id)

@@ -15,6 +15,10 @@ impl<F: Frame> Director<F> {
     #[cold]
     pub(super) fn arp(&mut self, mut frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
         let l3 = usize::from(packet.parsed.l3);
+        let wanted = l3 + ArpPacket::LEN;
+        if frame.head().len() < wanted && !frame.pull(wanted) {
+            return Err(DropReason::ArpBad);
+        }
         let arp = frame.head().get(l3..).and_then(ArpPacket::parse).ok_or(DropReason::ArpBad)?;
         let (sender, sender_mac, target) = (arp.sender_ip(), arp.sender_mac, arp.target_ip());
         let (is_request, reply_from) = (arp.is_request(), *arp);

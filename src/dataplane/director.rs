@@ -15,7 +15,7 @@ use super::services::Services;
 use super::snapshot::Snapshot;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
 use crate::model::timeouts::Timeouts;
-use crate::model::{DropReason, PortId, Time, WorkerCounters, WorkerId};
+use crate::model::{DropReason, PortId, Tick, Time, WorkerCounters, WorkerId};
 use crate::tables::connections::{Connections, Direction, Key};
 use crate::tables::memory::NoMemory;
 use crate::wire::address::{Address, Ip4};
@@ -66,6 +66,8 @@ pub struct Director<F: Frame> {
     /// Of several workers only one announces addresses.
     pub(super) announces: bool,
     pub(super) now: Time,
+    /// The same in timers' units.
+    pub(super) tick: Tick,
     /// Of the burst being processed; kept so that it is not cleared for each.
     packets: Option<Box<Packets>>,
     /// When the schedulers last did their housekeeping.
@@ -88,6 +90,7 @@ impl<F: Frame> Director<F> {
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),
             now,
+            tick: now.tick(),
             packets: Some(Box::new([Packet::default(); BURST])),
             ticked: now,
         })
@@ -119,7 +122,7 @@ impl<F: Frame> Director<F> {
 
     /// What happens to a burst of frames received on `port`. `frames` is empty afterwards.
     pub fn process(&mut self, port: PortId, frames: &mut ArrayVec<F, BURST>, now: Time, out: &mut impl Outlet<F>) {
-        self.now = now;
+        self.set_time(now);
         self.counters.received.add(frames.len() as u64);
         self.counters.bursts.add(1);
         let Some(mut all_packets) = self.packets.take() else { return };
@@ -151,9 +154,14 @@ impl<F: Frame> Director<F> {
         self.packets = Some(all_packets);
     }
 
+    pub(super) fn set_time(&mut self, now: Time) {
+        self.now = now;
+        self.tick = now.tick();
+    }
+
     /// Work between bursts, bounded by the packets just `processed`.
     pub fn housekeeping(&mut self, processed: usize, now: Time, out: &mut impl Outlet<F>) {
-        self.now = now;
+        self.set_time(now);
         self.expire(2 * processed + EXPIRE_PER_POLL);
         self.network.maintain(now, &self.counters, out);
         if now.since(self.ticked) >= 1_000_000 {
@@ -194,12 +202,13 @@ impl<F: Frame> Director<F> {
     /// The rest of a packet's life, its cache lines being there.
     #[inline(always)]
     fn finish(&mut self, frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
-        if packet.parsed.kind != Kind::Ipv4 || packet.parsed.fragment || !matches!(packet.parsed.protocol, TCP | UDP) {
+        let is_flow = packet.parsed.kind == Kind::Ipv4 && matches!(packet.parsed.protocol, TCP | UDP);
+        if !is_flow || packet.parsed.fragment || packet.to_group {
             return self.finish_other(frame, packet, out);
         }
         match self.connections.confirm(packet.guess, &packet.key, packet.hash) {
             Some((id, direction)) => {
-                if !self.now.tick().is_before(self.connections.get(id).timer.deadline) {
+                if !self.tick.is_before(self.connections.get(id).timer.deadline) {
                     return self.finish_expired(frame, packet, id, out);
                 }
                 match direction {
@@ -230,6 +239,8 @@ impl<F: Frame> Director<F> {
             Kind::Arp => self.arp(frame, packet, out),
             Kind::Ipv6 => Err(DropReason::UnknownEthertype),
             Kind::Ipv4 if packet.parsed.fragment => Err(DropReason::Fragment),
+            // what a whole link can hear belongs to no connection (ip_vs_in_hook: PACKET_HOST only)
+            Kind::Ipv4 if matches!(packet.parsed.protocol, TCP | UDP) => Err(DropReason::Multicast),
             Kind::Ipv4 => self.no_connection(frame, packet, out),
         }
     }

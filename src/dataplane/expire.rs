@@ -14,7 +14,7 @@ const BATCH: usize = 16;
 impl<F: Frame> Director<F> {
     /// Looks at up to `budget` timers that have come up.
     pub(super) fn expire(&mut self, mut budget: usize) {
-        let now = self.now.tick();
+        let now = self.tick;
         while budget > 0 {
             let mut due = ArrayVec::<ConnId, BATCH>::new();
             let more = self.collect_due(now, &mut budget, &mut due);

@@ -4,28 +4,37 @@ use super::director::{Director, Packet};
 use super::frame::Frame;
 use super::outlet::Outlet;
 use crate::model::Time;
-use crate::model::limits::{ICMP_ERRORS_BURST, ICMP_ERRORS_PER_S};
+use crate::model::limits::ICMP_ERRORS_BURST;
 use crate::wire::Header;
 use crate::wire::address::Ip4;
 use crate::wire::icmp::{IcmpError, IcmpHeader, QUOTE_LEN_MAX, may_be_answered};
 use crate::wire::ipv4::{self, Ipv4Header};
 
 /// How many errors may be sent at the moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RateLimit {
     tokens: u64,
+    /// Up to when tokens were earned.
     filled: Time,
 }
 
+impl Default for RateLimit {
+    fn default() -> Self {
+        Self { tokens: ICMP_ERRORS_BURST, filled: Time(0) }
+    }
+}
+
 impl RateLimit {
-    /// Takes a token if there is one.
-    pub fn take(&mut self, now: Time) -> bool {
-        let earned = now.since(self.filled) * ICMP_ERRORS_PER_S / 1_000_000_000;
-        if earned > 0 || self.filled == Time(0) {
-            self.tokens = if self.filled == Time(0) { ICMP_ERRORS_BURST } else { self.tokens + earned };
-            self.tokens = self.tokens.min(ICMP_ERRORS_BURST);
-            self.filled = now;
+    /// Takes a token if there is one; `per_s` are earned a second, 0: there always is one.
+    pub fn take(&mut self, now: Time, per_s: u32) -> bool {
+        if per_s == 0 {
+            return true;
         }
+        let earn_ns = (1_000_000_000 / u64::from(per_s)).max(1);
+        let earned = now.since(self.filled) / earn_ns;
+        self.tokens = self.tokens.saturating_add(earned).min(ICMP_ERRORS_BURST);
+        // what is left of a token's time counts for the next one
+        self.filled = Time(self.filled.0 + earned * earn_ns);
         let has_one = self.tokens > 0;
         self.tokens -= u64::from(has_one);
         has_one
@@ -56,7 +65,7 @@ impl<F: Frame> Director<F> {
         if !frame.copy_out(packet.parsed.l3.into(), &mut quote[..len]) || !may_be_answered(&quote[..len]) {
             return None;
         }
-        if !self.icmp_limit.take(self.now) {
+        if !self.icmp_limit.take(self.now, self.snapshot.settings.icmp_errors_per_s) {
             return None;
         }
         let cause = Ipv4Header::of(&quote)?;
@@ -96,9 +105,11 @@ mod tests {
     #[test]
     fn a_burst_of_errors_is_cut_to_the_limit_and_refills() {
         let mut limit = RateLimit::default();
-        let sent = |limit: &mut RateLimit, now: Time| (0..10_000).filter(|_| limit.take(now)).count() as u64;
-        assert_eq!(sent(&mut limit, Time::from_ms(1)), ICMP_ERRORS_BURST);
+        let sent = |limit: &mut RateLimit, now: Time| (0..10_000).filter(|_| limit.take(now, 1000)).count() as u64;
+        assert_eq!(sent(&mut limit, Time(0)), ICMP_ERRORS_BURST);
+        assert_eq!(sent(&mut limit, Time::from_ms(1)), 1);
         assert_eq!(sent(&mut limit, Time::from_ms(11)), 10);
         assert_eq!(sent(&mut limit, Time::from_ms(10_000)), ICMP_ERRORS_BURST);
+        assert!((0..10_000).all(|_| limit.take(Time::from_ms(10_000), 0)), "0 is no limit");
     }
 }

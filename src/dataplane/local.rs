@@ -34,7 +34,8 @@ impl<F: Frame> Director<F> {
         if !echo_reply_in_place(bytes, id) {
             return Err(DropReason::IcmpUnrelated);
         }
+        self.network.emit(frame, l3, next_hop, self.now, out)?;
         self.counters.consumed.add(1);
-        self.network.emit(frame, l3, next_hop, self.now, out)
+        Ok(())
     }
 }

@@ -110,15 +110,17 @@ impl Desk {
     /// Does some of what the control thread has asked for. True: stop.
     #[inline]
     pub fn serve<F: Frame>(&mut self, director: &mut Director<F>) -> bool {
-        if director.is_picking_up()
+        // each step can end in an answer; while one waits for room, nothing goes on
+        if self.waiting.is_none()
+            && director.is_picking_up()
             && let Some(old) = director.continue_pick_up()
         {
             self.reply(Reply::PickedUp(old));
         }
-        if self.listing.is_some() {
+        if self.waiting.is_none() && self.listing.is_some() {
             self.continue_listing(director);
         }
-        if self.neighbour_listing.is_some() {
+        if self.waiting.is_none() && self.neighbour_listing.is_some() {
             self.continue_neighbours(director);
         }
         if self.mailbox.requests.is_empty() && self.waiting.is_none() { false } else { self.take(director) }

@@ -7,6 +7,7 @@ pub mod destinations;
 pub mod director;
 pub mod expire;
 pub mod forward;
+pub mod fragment;
 pub mod frame;
 pub mod icmp;
 pub mod local;

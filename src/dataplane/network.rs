@@ -32,10 +32,9 @@ struct RouteState {
     gateway: Option<(u32, NeighbourId)>,
 }
 
-/// A frame that waits: an IP packet from offset `l3` on, complete but for its MAC addresses.
+/// A frame that waits, complete but for its destination MAC address.
 struct Held<F> {
     frame: F,
-    l3: u8,
     next: u16,
 }
 
@@ -99,7 +98,7 @@ impl<F: Frame> NetworkState<F> {
         self.interfaces = network.interfaces.clone();
         let kept = |id: InterfaceId| before.get(id.index()) == network.interfaces.get(id.index());
         for gone in self.neighbours.forget(|id| !kept(id)) {
-            let dropped = self.release(gone.held_first, |_, _| {});
+            let dropped = self.release(gone.held_first, |_| {});
             counters.drops[DropReason::NeighbourFailed as usize].add(dropped);
         }
         self.neighbours.set_static(network.neighbours.iter().map(|n| (n.interface, n.address, n.mac)), now);
@@ -260,7 +259,7 @@ impl<F: Frame> NetworkState<F> {
     #[cold]
     fn hold(
         &mut self,
-        frame: F,
+        mut frame: F,
         l3: usize,
         id: NeighbourId,
         now: Time,
@@ -273,8 +272,11 @@ impl<F: Frame> NetworkState<F> {
         if entry.held >= HELD_PER_NEIGHBOUR_MAX {
             return Err(DropReason::NeighbourQueueFull);
         }
+        let interface = self.interfaces.get(entry.interface.index()).ok_or(DropReason::Internal)?;
+        // now, as a frame without room for it must not be lost later without a reason
+        write_link_header(&mut frame, l3, [0; 6], interface)?;
         let slot = self.held_free.pop().ok_or(DropReason::NeighbourQueueFull)?;
-        self.held[slot as usize] = Some(Held { frame, l3: l3 as u8, next: 0 });
+        self.held[slot as usize] = Some(Held { frame, next: 0 });
         let last = std::mem::replace(&mut entry.held_last, slot);
         entry.held += 1;
         if entry.held > 1 {
@@ -314,22 +316,23 @@ impl<F: Frame> NetworkState<F> {
         let Some(entry) = self.neighbours.get_mut(id) else { return };
         let first = std::mem::replace(&mut entry.held_first, 0);
         (entry.held_last, entry.held) = (0, 0);
-        let Some(interface) = self.interfaces.get(interface.index()).cloned() else { return };
-        self.release(first, |mut frame, l3| {
-            if write_link_header(&mut frame, l3, mac, &interface).is_ok() {
-                out.transmit(interface.port, frame);
-            }
+        // a static one does not believe what it was told
+        let mac = entry.mac;
+        let Some(port) = self.interfaces.get(interface.index()).map(|i| i.port) else { return };
+        self.release(first, |mut frame| {
+            frame.head_mut()[..6].copy_from_slice(&mac);
+            out.transmit(port, frame);
         });
     }
 
     /// Empties a queue of waiting frames; how many there were.
-    fn release(&mut self, mut slot: u16, mut each: impl FnMut(F, usize)) -> u64 {
+    fn release(&mut self, mut slot: u16, mut each: impl FnMut(F)) -> u64 {
         let mut count = 0;
         while slot != 0 {
             let Some(held) = self.held[slot as usize].take() else { break };
             self.held_free.push(slot);
             slot = held.next;
-            each(held.frame, held.l3 as usize);
+            each(held.frame);
             count += 1;
         }
         count
@@ -342,7 +345,7 @@ impl<F: Frame> NetworkState<F> {
             return;
         }
         self.maintained = now;
-        let look_at = self.neighbours.len() / 500 + 4;
+        let look_at = self.neighbours.slots() / 500 + 4;
         let mut work = arrayvec::ArrayVec::<_, 72>::new();
         self.neighbours.maintain(now, look_at.min(work.capacity()), |id, entry, due| work.push((id, entry, due)));
         for (id, entry, due) in work {
@@ -353,7 +356,7 @@ impl<F: Frame> NetworkState<F> {
                     if let Some(entry) = self.neighbours.get_mut(id) {
                         (entry.held_first, entry.held_last, entry.held) = (0, 0, 0);
                     }
-                    let dropped = self.release(entry.held_first, |_, _| {});
+                    let dropped = self.release(entry.held_first, |_| {});
                     counters.drops[DropReason::NeighbourFailed as usize].add(dropped);
                 }
             }

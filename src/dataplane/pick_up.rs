@@ -2,15 +2,39 @@
 
 use super::director::Director;
 use super::frame::Frame;
-use super::snapshot::Snapshot;
+use super::snapshot::{Changes, Snapshot};
 use crate::model::limits::PICK_UP_PER_POLL;
+use crate::model::{DestId, ServiceId};
 use std::sync::Arc;
 
 /// A snapshot on its way in.
 pub struct PickUp {
     snapshot: Arc<Snapshot>,
-    /// Of `changes`: destinations first, then services, which schedule among them.
+    /// Steps done, see [`PickUp::step`].
     done: usize,
+}
+
+/// One step of taking over a snapshot.
+enum Step {
+    Destination(DestId),
+    Service(ServiceId),
+}
+
+impl PickUp {
+    /// Destinations that can be scheduled come in before the services that schedule among them, and those that no
+    /// longer can go after: at no moment does a service choose one that is not there. So all are passed twice.
+    fn step(&self) -> Option<Step> {
+        let Changes { destinations, services, .. } = &*self.snapshot.changes;
+        let after = |before: usize| self.done.checked_sub(before);
+        let goes = || destinations.get(after(destinations.len() + services.len())?).copied();
+        let service = || services.get(after(destinations.len())?).copied();
+        let comes = destinations.get(self.done).copied();
+        comes.or_else(goes).map(Step::Destination).or_else(|| service().map(Step::Service))
+    }
+
+    fn is_coming_round(&self) -> bool {
+        self.done < self.snapshot.changes.destinations.len()
+    }
 }
 
 impl<F: Frame> Director<F> {
@@ -36,26 +60,31 @@ impl<F: Frame> Director<F> {
 
     /// Takes over some more of a new snapshot. When it is in, gives the old one back, for the control thread to drop.
     pub fn continue_pick_up(&mut self) -> Option<Arc<Snapshot>> {
-        let PickUp { snapshot, mut done } = self.pick_up.take()?;
-        let changes = snapshot.changes.clone();
-        let all = changes.destinations.len() + changes.services.len();
-        for _ in 0..PICK_UP_PER_POLL.min(all - done) {
-            match changes.destinations.get(done) {
-                Some(&id) => {
-                    let destination = snapshot.destinations.get(id.index());
-                    self.destinations.set(id, destination.map(|d| &**d));
-                }
-                None => {
-                    let id = changes.services[done - changes.destinations.len()];
-                    self.services.set(id, snapshot.services.get(id.index()));
-                }
-            }
-            done += 1;
+        let mut pick_up = self.pick_up.take()?;
+        for _ in 0..PICK_UP_PER_POLL {
+            let Some(step) = pick_up.step() else { break };
+            self.take_over(&pick_up, step);
+            pick_up.done += 1;
         }
-        if done < all {
-            self.pick_up = Some(PickUp { snapshot, done });
+        if pick_up.step().is_some() {
+            self.pick_up = Some(pick_up);
             return None;
         }
+        let snapshot = pick_up.snapshot;
+        self.timeouts = snapshot.timeouts.clone();
         Some(std::mem::replace(&mut self.snapshot, snapshot))
+    }
+
+    fn take_over(&mut self, pick_up: &PickUp, step: Step) {
+        let snapshot = &pick_up.snapshot;
+        match step {
+            Step::Service(id) => self.services.set(id, snapshot.services.get(id.index())),
+            Step::Destination(id) => {
+                let destination = snapshot.destinations.get(id.index()).map(|d| &**d);
+                if destination.is_some_and(|d| d.available) == pick_up.is_coming_round() {
+                    self.destinations.set(id, destination);
+                }
+            }
+        }
     }
 }

@@ -66,10 +66,10 @@ pub fn may_start(flags: u8, sloppy: bool) -> bool {
     flags & RST == 0 && (sloppy || flags & SYN != 0)
 }
 
-/// Whether this is a SYN that asks for a new connection on an old tuple.
+/// Whether this may ask for a new connection on an old tuple: any SYN, as in the kernel (is_new_conn).
 #[inline(always)]
 pub fn is_new_connection(flags: u8) -> bool {
-    flags & (SYN | ACK | RST | FIN) == SYN
+    flags & SYN != 0
 }
 
 const _: () = assert!(NO as usize == 0 && SA as usize == TcpState::COUNT - 1, "rows are in the kernel's order");

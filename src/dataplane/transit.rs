@@ -38,7 +38,8 @@ impl<F: Frame> Director<F> {
         self.check_mtu(&frame, packet, mtu, out)?;
         let ip = Ipv4Header::at_mut(frame.head_mut(), l3).ok_or(DropReason::Internal)?;
         ip.decrement_ttl();
+        self.send(frame, l3, (next_hop, mtu), packet.parsed.ip_len, out)?;
         self.counters.transit.add(1);
-        self.network.emit(frame, l3, next_hop, self.now, out)
+        Ok(())
     }
 }

@@ -31,6 +31,13 @@ impl VecFrame {
         Self { headroom: HEADROOM, segments }
     }
 
+    /// As from a driver that leaves less room in front.
+    pub fn with_headroom(bytes: &[u8], headroom: usize) -> Self {
+        assert!(headroom <= HEADROOM);
+        let segment = [&[0xa5; HEADROOM][..headroom], bytes].concat();
+        Self { headroom, segments: vec![segment] }
+    }
+
     /// All bytes of the frame.
     pub fn bytes(&self) -> Vec<u8> {
         self.segments().flatten().copied().collect()

@@ -19,12 +19,12 @@ pub(super) fn missing_hint(device: &str, start_errors: &str, pci: &Path) -> Stri
     let driver = std::fs::read_link(pci.join(&address).join("driver")).ok();
     let driver = driver.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     match driver.as_deref() {
-        None => format!("it is bound to no driver: run `scripts/bind-nic.sh {address}`"),
+        None => format!("it is bound to no driver: run `scripts/bind-nic.sh bind {address}`"),
         Some(name @ ("vfio-pci" | "igb_uio" | "uio_pci_generic")) => format!(
             "it is bound to {name} but DPDK did not take it: remove --no-pci, -a or -b from [dpdk] eal_args, or \
              install its DPDK driver"
         ),
-        Some(name) => format!("it is bound to the kernel's {name}: run `scripts/bind-nic.sh {address}`"),
+        Some(name) => format!("it is bound to the kernel's {name}: run `scripts/bind-nic.sh bind {address}`"),
     }
 }
 
@@ -77,9 +77,9 @@ mod tests {
     #[test]
     fn a_device_the_kernel_drives_is_explained_with_the_command_that_binds_it() {
         let hint = missing_hint("03:00.0", "", pci_with(Some("ixgbe")).path());
-        assert!(hint.contains("ixgbe") && hint.contains("scripts/bind-nic.sh 0000:03:00.0"), "{hint}");
+        assert!(hint.contains("ixgbe") && hint.contains("scripts/bind-nic.sh bind 0000:03:00.0"), "{hint}");
         let hint = missing_hint("0000:03:00.0", "", pci_with(None).path());
-        assert!(hint.contains("no driver") && hint.contains("scripts/bind-nic.sh 0000:03:00.0"), "{hint}");
+        assert!(hint.contains("no driver") && hint.contains("scripts/bind-nic.sh bind 0000:03:00.0"), "{hint}");
     }
 
     #[test]

@@ -42,7 +42,10 @@ pub enum EalError {
     PrefixInUse { detail: String },
     #[error("[dpdk] eal_args: DPDK knows no such device or driver: correct --vdev or -a (DPDK says: {detail})")]
     UnknownDevice { detail: String },
-    #[error("[dpdk] eal_args: DPDK does not take one of them: correct it (DPDK says: {detail})")]
+    #[error(
+        "[dpdk] eal_args: DPDK does not take one of them: correct or remove the one that the lines above name (DPDK \
+         says: {detail})"
+    )]
     BadArgument { detail: String },
     #[error("DPDK did not start: {reason} (DPDK says: {detail}); \"--log-level=8\" in [dpdk] eal_args shows more")]
     Other { reason: String, detail: String },

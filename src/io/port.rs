@@ -34,7 +34,9 @@ pub enum PortError {
     NoQueues { device: String },
     #[error("port \"{device}\" carries an MTU of at most {max}, not {mtu}: set mtu = {max} or less")]
     MtuTooLarge { device: String, mtu: u16, max: u16 },
-    #[error("port \"{device}\" cannot {what}: {reason}{detail}")]
+    #[error(
+        "port \"{device}\" cannot {what}: {reason}{detail}; correct its [[port]], or what [dpdk] eal_args say of it"
+    )]
     Refused { device: String, what: &'static str, reason: String, detail: String },
 }
 

@@ -75,6 +75,10 @@ pub struct WorkerCounters {
     pub icmp_sent: Counter,
     /// ICMP errors not sent: rate limit, no route, no buffer, or an answer the RFCs forbid.
     pub icmp_suppressed: Counter,
+    /// Packets longer than the MTU that were sent in fragments, and the fragments made for them and for those of which
+    /// not all could be sent.
+    pub packets_fragmented: Counter,
+    pub fragments_created: Counter,
     pub bursts: Counter,
     /// Times a port's link came up.
     pub link_ups: Counter,
@@ -92,6 +96,8 @@ impl Default for WorkerCounters {
             connections_expired: Counter::default(),
             icmp_sent: Counter::default(),
             icmp_suppressed: Counter::default(),
+            packets_fragmented: Counter::default(),
+            fragments_created: Counter::default(),
             bursts: Counter::default(),
             link_ups: Counter::default(),
             drops: std::array::from_fn(|_| Counter::default()),

@@ -42,6 +42,12 @@ pub mod flags {
     pub const ONE_PACKET: u16 = 1 << 4;
     /// Not bound to its destination's counts.
     pub const UNBOUND: u16 = 1 << 5;
+    /// Forwarded through a tunnel.
+    pub const TUN: u16 = 1 << 6;
+    /// Its destination is the director itself.
+    pub const LOCAL: u16 = 1 << 7;
+    /// The bits that say how it is forwarded; none of them is direct routing.
+    pub const METHOD: u16 = NAT | TUN | LOCAL;
 }
 
 /// What identifies a packet's connection: the packet's own source and destination.
@@ -158,6 +164,10 @@ where
         prefetch(&self.0[id as usize]);
     }
 }
+
+/// The timers have caught up with the time: nothing more is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaughtUp;
 
 /// The table is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -116,6 +116,11 @@ impl Neighbours {
         self.numbers.len()
     }
 
+    /// Entries and the gaps between them: what a full round looks at.
+    pub fn slots(&self) -> usize {
+        self.entries.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }

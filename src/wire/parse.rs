@@ -39,7 +39,7 @@ pub struct Parsed {
     pub l4: u16,
     /// Bytes of the IP packet, its header included.
     pub ip_len: u16,
-    /// TCP flags; 0 for other protocols and for a packet that ends before them.
+    /// TCP flags; 0 for other protocols and for a packet that ends within its TCP header.
     pub tcp_flags: u8,
     /// Any fragment of a larger packet, the first one included: its transport header may not be there.
     pub fragment: bool,
@@ -53,6 +53,9 @@ impl Parsed {
         self.l3 as usize + self.ip_len as usize
     }
 }
+
+/// Without options (RFC 9293 §3.1).
+const TCP_LEN: usize = 20;
 
 #[inline(always)]
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -168,10 +171,10 @@ fn parse_transport(
 ) -> Result<(), Malformed> {
     (parsed.tcp_flags, parsed.ports) = (0, 0);
     let wanted = match protocol {
-        // RFC 9293 §3.1: the flags are byte 13
-        TCP => 14,
-        UDP | SCTP => 4,
-        ICMP => 8,
+        // whole headers, although only ports and flags are read here: rewriting wants the checksums in the head too
+        TCP => TCP_LEN,
+        UDP | ICMP => 8,
+        SCTP => 4,
         _ => return Ok(()),
     };
     if let Some(transport) = head.get(l4..l4 + wanted)
@@ -181,6 +184,7 @@ fn parse_transport(
             parsed.ports = u32::from_ne_bytes([transport[0], transport[1], transport[2], transport[3]]);
         }
         if protocol == TCP {
+            // RFC 9293 §3.1
             parsed.tcp_flags = transport[13];
         }
         return Ok(());
@@ -188,11 +192,11 @@ fn parse_transport(
     parse_short_transport(head, frame_len, end, parsed)
 }
 
-/// The packet, or the head, ends early: ports are enough, as they are for IPVS.
+/// The packet, or the head, ends early: ports are enough, as they are for IPVS. Flags it has none then.
 #[cold]
 fn parse_short_transport(head: &[u8], frame_len: usize, end: usize, parsed: &mut Parsed) -> Result<(), Malformed> {
     let l4 = usize::from(parsed.l4);
-    if head.len() < end.min(l4 + 14) && head.len() < frame_len {
+    if head.len() < end.min(l4 + TCP_LEN) && head.len() < frame_len {
         return Err(Malformed::Truncated);
     }
     match head.get(l4..l4 + 4) {
@@ -204,17 +208,12 @@ fn parse_short_transport(head: &[u8], frame_len: usize, end: usize, parsed: &mut
     }
 }
 
-/// RFC 1071 over a header of 20 to 60 bytes.
+/// RFC 1071 over a header of 20 to 60 bytes: its words, the checksum among them, add up to minus zero, which is 0 modulo
+/// 65535. (A sum of all zeros would be, too; the version is not zero.)
 #[inline(always)]
 fn checksum_is_right(header: &[u8]) -> bool {
-    let mut sum = 0_u64;
-    for word in header.chunks_exact(4) {
-        sum += u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
-    }
-    sum = (sum & 0xffff_ffff) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    (sum & 0xffff) + (sum >> 16) == 0xffff
+    let word = |word: &[u8]| u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+    header.chunks_exact(4).map(word).sum::<u64>().is_multiple_of(0xffff)
 }
 
 #[cfg(test)]
@@ -296,11 +295,12 @@ mod tests {
     #[test]
     fn a_head_that_ends_early_asks_for_more_of_the_frame() {
         let bytes = syn();
-        for n in 0..47 {
+        for n in 0..54 {
             let kind = parse(&bytes[..n], bytes.len());
             assert_eq!(kind, Err(Malformed::Truncated), "{n}");
         }
-        assert!(parse(&bytes[..48], bytes.len()).is_ok());
+        let long = [&bytes[..], b"data"].concat();
+        assert!(parse(&long[..54], long.len()).is_ok());
     }
 
     #[test]

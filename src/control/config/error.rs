@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: cannot be read: {source}; put the configuration there, or name the file that has it", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}", lines(.0))]
     Invalid(Vec<Problem>),

@@ -256,16 +256,16 @@ keys! {
              process that is killed.";
     }
     Workers {
-        "cores" Numbers(0, CORE_MAX), "CPU number", Means("every core but the control thread's"), "1 to 128 entries",
-            "[1, 2]", Restart, "One worker an entry; a core may be named several times.";
+        "cores" Numbers(0, CORE_MAX), "CPU number", Means("the last core this process may use"), "1 to 128 entries",
+            "[1, 2]", Restart, "One worker an entry; a core may be named several times. This version runs one worker.";
         "idle" Word(&["spin", "yield", "sleep"]), "", Default(r#""spin""#), "", r#""yield""#, Restart,
             "What a worker does when no packet waits: poll on, offer its core to others, or sleep for a moment. `spin` \
              for production; `yield` or `sleep` where workers share cores.";
     }
     Connections {
         "capacity_per_worker" Number(1, CAPACITY_MAX), "connections", Default("1_000_000"), "", "4_000_000", Restart,
-            "Connections a worker can hold; its memory is taken at the start. New connections beyond are dropped as \
-             `table_full`, existing ones go on.";
+            "Connections a worker can hold, about 80 bytes each: address space at the start, memory as they come. New \
+             connections beyond are dropped as `table_full`, existing ones go on.";
     }
     Timeouts {
         "tcp_none_s" TIMEOUT, "seconds", Default("2"), "", "5", Reload, "TCP, NONE.";
@@ -299,6 +299,8 @@ keys! {
     Ip {
         "forward" Boolean, "", Means("true when any destination is `nat`, else false"), "", "true", Reload,
             "Route packets that are no service's, as real servers behind NAT need it from their gateway.";
+        "icmp_errors_per_s" Number(0, 1_000_000), "errors", Default("1_000"), "0 is unlimited", "100", Reload,
+            "ICMP errors a worker sends a second at most.";
     }
     Port {
         "name" Text, "", Required, "1 to 32 letters, digits, `.`, `_`, `-`; unique", r#""client""#, Restart,

@@ -188,7 +188,8 @@ pub fn timeouts(out: &mut dyn Write, timeouts: &TimeoutsView) -> io::Result<()> 
     writeln!(out, "Timeout (tcp tcpfin udp): {tcp_established_s} {tcp_fin_wait_s} {udp_s}")
 }
 
-fn forward_name(word: &str) -> &str {
+/// As the kernel calls a forwarding method.
+pub fn forward_name(word: &str) -> &str {
     match word {
         "nat" => "Masq",
         "dr" => "Route",

@@ -78,10 +78,10 @@ options! {
     Sort "sort" '\0' Nothing;
     Exact "exact" 'X' Nothing;
     McastInterface "mcast-interface" '\0' Text;
-    McastGroup "mcast-group" '\0' Text;
+    McastAddress "mcast-group" '\0' Text;
     McastPort "mcast-port" '\0' Text;
     McastTtl "mcast-ttl" '\0' Text;
-    SyncId "syncid" '\0' Text;
+    Sync "syncid" '\0' Text;
     SyncMaxLen "sync-maxlen" '\0' Text;
 }
 

@@ -188,12 +188,12 @@ impl Line {
             None => Err(Failure::usage(format!("illegal {what} specified"))),
         };
         let group = match option {
-            Id::SyncId => within(0, 255, "syncid").map(|()| Group::SyncId),
+            Id::Sync => within(0, 255, "syncid").map(|()| Group::SyncId),
             Id::SyncMaxLen => within(1, SYNC_LEN_MAX, "sync-maxlen").map(|()| Group::SyncMaxLen),
             Id::McastPort => within(1, 65_535, "mcast-port").map(|()| Group::McastPort),
             Id::McastTtl => within(1, 255, "mcast-ttl").map(|()| Group::McastTtl),
-            Id::McastGroup => match value.parse::<IpAddr>() {
-                Ok(address) if address.is_multicast() => Ok(Group::McastGroup),
+            Id::McastAddress => match value.parse::<IpAddr>() {
+                Ok(address) if address.is_multicast() => Ok(Group::McastAddress),
                 _ => Err(Failure::usage("illegal mcast-group specified")),
             },
             _ => Ok(Group::McastInterface),

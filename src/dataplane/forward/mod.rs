@@ -12,17 +12,24 @@ use super::frame::Frame;
 use super::outlet::Outlet;
 use super::tcp::{self, Side};
 use crate::model::state::TcpState;
-use crate::model::{DestId, DropReason, Forward, Protocol};
+use crate::model::{DestId, DropReason, Protocol};
 use crate::tables::connections::{ConnId, flags};
 use crate::wire::Header;
 use crate::wire::icmp::IcmpError;
 use crate::wire::ipv4::Ipv4Header;
+use crate::wire::tcp::TcpHeader;
 
 /// Whether a packet found its connection or has just made it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Inbound {
     First,
     Established,
+}
+
+/// A packet that ends within its TCP header shows no flags and changes no state (tcp_state_transition).
+#[cold]
+fn is_cut_off(packet: &Packet) -> bool {
+    packet.parsed.frame_len() < usize::from(packet.parsed.l4) + TcpHeader::LEN
 }
 
 impl<F: Frame> Director<F> {
@@ -36,15 +43,17 @@ impl<F: Frame> Director<F> {
         kind: Inbound,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        let dest_id = self.connections.get(id).dest;
+        let conn = self.connections.get(id);
+        // a method edited later is for new connections (ip_vs_bind_xmit)
+        let (dest_id, method) = (conn.dest, conn.flags & flags::METHOD);
         let Some(dest) = self.destinations.get(dest_id) else { return Err(DropReason::Internal) };
-        let (method, available, weight) = (dest.forward, dest.available, dest.weight);
+        let (available, weight) = (dest.available, dest.weight);
         if kind == Inbound::Established {
-            if !available {
-                return self.destination_gone(frame, packet, id, out);
-            }
             if tcp::is_new_connection(packet.parsed.tcp_flags) && self.is_reusable(id, weight) {
                 return self.start_anew(frame, packet, id, out);
+            }
+            if !available {
+                return self.destination_gone(frame, packet, id, out);
             }
         }
         let conn = self.connections.get_mut(id);
@@ -55,10 +64,10 @@ impl<F: Frame> Director<F> {
         self.advance_state(packet, id, Side::Input);
         let way = self.way_of(dest_id)?;
         match method {
-            Forward::Dr => self.send_dr(frame, packet, way, out),
-            Forward::Nat => self.send_nat_in(frame, packet, id, way, out),
-            Forward::Tun(_) => self.send_tun(frame, packet, dest_id, way, out),
-            Forward::Local => self.local(frame, packet, out),
+            flags::NAT => self.send_nat_in(frame, packet, id, way, out),
+            flags::TUN => self.send_tun(frame, packet, dest_id, way, out),
+            flags::LOCAL => self.local(frame, packet, out),
+            _ => self.send_dr(frame, packet, way, out),
         }
     }
 
@@ -79,14 +88,17 @@ impl<F: Frame> Director<F> {
         let counters = self.destinations.counters(dest_id);
         counters.out_packets.add(1);
         counters.out_bytes.add(packet.parsed.ip_len.into());
-        self.send_nat_out(frame, packet, id, next_hop, out)
+        self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
     }
 
     /// The connection's state after this packet, its counts, its timer.
     #[inline(always)]
     pub(super) fn advance_state(&mut self, packet: &Packet, id: ConnId, side: Side) {
-        let now = self.now.tick();
+        let now = self.tick;
         let timeout = if packet.parsed.protocol == Protocol::Tcp.number() {
+            if packet.parsed.tcp_flags == 0 && is_cut_off(packet) {
+                return;
+            }
             let conn = self.connections.get_mut(id);
             let side = match side {
                 Side::Input if conn.has(flags::NO_OUTPUT) => Side::InputOnly,
@@ -179,7 +191,7 @@ impl<F: Frame> Director<F> {
     fn send_dr(&mut self, mut frame: F, packet: &Packet, way: Way, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
         self.decrement_ttl(&mut frame, packet, out)?;
         self.check_mtu(&frame, packet, way.mtu, out)?;
-        self.network.emit(frame, packet.parsed.l3.into(), way.neighbour, self.now, out)
+        self.send(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.parsed.ip_len, out)
     }
 
     /// A packet whose TTL ends here is answered, not sent on.
@@ -207,7 +219,7 @@ impl<F: Frame> Director<F> {
         }
     }
 
-    /// A packet longer than `mtu` is refused, with word to its sender about what fits.
+    /// A packet longer than `mtu` that must not be fragmented is refused, with word to its sender about what fits.
     #[inline(always)]
     pub(super) fn check_mtu(
         &mut self,
@@ -221,6 +233,10 @@ impl<F: Frame> Director<F> {
 
     #[cold]
     fn too_long(&mut self, frame: &F, packet: &Packet, mtu: u16, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+        let ip = Ipv4Header::at(frame.head(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
+        if !ip.dont_fragment() {
+            return Ok(());
+        }
         self.send_icmp_error(frame, packet, IcmpError::fragmentation_needed(mtu), out);
         Err(DropReason::MtuExceeded)
     }

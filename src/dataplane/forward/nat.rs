@@ -40,7 +40,7 @@ impl<F: Frame> Director<F> {
         self.check_mtu(&frame, packet, way.mtu, out)?;
         let conn = self.connections.get(id);
         rewrite(&mut frame, packet, End::Destination, conn.server, conn.server_port)?;
-        self.network.emit(frame, packet.parsed.l3.into(), way.neighbour, self.now, out)
+        self.send(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.parsed.ip_len, out)
     }
 
     #[inline(always)]
@@ -49,14 +49,14 @@ impl<F: Frame> Director<F> {
         mut frame: F,
         packet: &Packet,
         id: ConnId,
-        next_hop: NeighbourId,
+        next_hop: (NeighbourId, u16),
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         self.decrement_ttl(&mut frame, packet, out)?;
         let conn = self.connections.get(id);
         rewrite(&mut frame, packet, End::Source, conn.virt, conn.virtual_port)?;
         self.advance_state(packet, id, Side::Output);
-        self.network.emit(frame, packet.parsed.l3.into(), next_hop, self.now, out)
+        self.send(frame, packet.parsed.l3.into(), next_hop, packet.parsed.ip_len, out)
     }
 }
 

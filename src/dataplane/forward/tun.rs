@@ -50,7 +50,9 @@ impl<F: Frame> Director<F> {
         }
         let room = frame.head_mut().get_mut(l3..).ok_or(DropReason::Internal)?;
         outer.put(room).ok_or(DropReason::Internal)?;
-        self.network.emit(frame, l3, way.neighbour, self.now, out)
+        // `check_mtu` let only what may be fragmented be too long; then the tunnel's packet is
+        let outer_len = packet.parsed.ip_len.saturating_add(ipv4::HEADER_LEN as u16);
+        self.send(frame, l3, (way.neighbour, way.mtu), outer_len, out)
     }
 }
 

@@ -136,6 +136,7 @@ pub fn setting_values(settings: &Settings) -> Vec<(&'static str, String)> {
         lblc_expiration_s,
         lblcr_expiration_s,
         forward,
+        icmp_errors_per_s,
     } = settings;
     vec![
         ("sloppy_tcp", sloppy_tcp.to_string()),
@@ -145,5 +146,6 @@ pub fn setting_values(settings: &Settings) -> Vec<(&'static str, String)> {
         ("lblc_expiration_s", lblc_expiration_s.to_string()),
         ("lblcr_expiration_s", lblcr_expiration_s.to_string()),
         ("forward", forward.to_string()),
+        ("icmp_errors_per_s", icmp_errors_per_s.to_string()),
     ]
 }

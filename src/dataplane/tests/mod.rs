@@ -1,0 +1,15 @@
+//! The director, whole: frames and virtual time in, bytes, counters and tables out.
+
+mod arp;
+mod drops;
+mod fragments;
+mod frames;
+mod full_table;
+mod icmp;
+mod lab;
+mod methods;
+mod model;
+mod nat;
+mod packets;
+mod snapshots;
+mod worker;

@@ -108,15 +108,18 @@ fn commands_get_the_refusals_of_the_file() {
 
 #[test]
 fn a_mask_alone_changes_the_mask_of_the_persistence_there_is() {
-    let old = Some(Persistence { timeout_s: 60, prefix_len: 32 });
+    let old = Some(Persistence { timeout_s: 60, prefix_len: 32, engine: None });
     let edit = |timeout_s, prefix_len, old| {
         let spec = ServiceSpec { persistence_timeout_s: timeout_s, persistence_prefix_len: prefix_len, ..spec(web()) };
         persistence_edit(&spec, old)
     };
-    let persistence = |timeout_s, prefix_len| Ok(Some(Some(Persistence { timeout_s, prefix_len })));
+    let persistence = |timeout_s, prefix_len| Ok(Some(Some(Persistence { timeout_s, prefix_len, engine: None })));
     assert_eq!(edit(None, Some(24), old), persistence(60, 24));
     assert_eq!(edit(Some(5), None, None), persistence(5, 32));
-    assert_eq!(edit(Some(5), None, Some(Persistence { timeout_s: 60, prefix_len: 24 })), persistence(5, 24));
+    assert_eq!(
+        edit(Some(5), None, Some(Persistence { timeout_s: 60, prefix_len: 24, engine: None })),
+        persistence(5, 24)
+    );
     assert_eq!(edit(Some(0), None, old), Ok(Some(None)));
     assert_eq!(edit(None, None, old), Ok(None));
     assert!(edit(None, Some(24), None).is_err());

@@ -16,6 +16,8 @@ pub struct Settings {
     pub lblcr_expiration_s: u32,
     /// Route packets that are no service's.
     pub forward: bool,
+    /// ICMP errors a worker sends a second at most; 0: no limit.
+    pub icmp_errors_per_s: u32,
 }
 
 impl Default for Settings {
@@ -28,6 +30,7 @@ impl Default for Settings {
             lblc_expiration_s: 24 * 60 * 60,
             lblcr_expiration_s: 24 * 60 * 60,
             forward: false,
+            icmp_errors_per_s: super::limits::ICMP_ERRORS_PER_S,
         }
     }
 }

@@ -93,6 +93,7 @@ pub(super) struct IpvsTable {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct IpTable {
     pub forward: Option<bool>,
+    pub icmp_errors_per_s: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]

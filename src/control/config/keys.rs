@@ -299,6 +299,8 @@ keys! {
     Ip {
         "forward" Boolean, "", Means("true when any destination is `nat`, else false"), "", "true", Reload,
             "Route packets that are no service's, as real servers behind NAT need it from their gateway.";
+        "icmp_errors_per_s" Number(0, 1_000_000), "errors", Default("1_000"), "0 is unlimited", "100", Reload,
+            "ICMP errors a worker sends a second at most.";
     }
     Port {
         "name" Text, "", Required, "1 to 32 letters, digits, `.`, `_`, `-`; unique", r#""client""#, Restart,

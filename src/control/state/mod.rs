@@ -13,11 +13,13 @@ mod reload;
 mod service;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 mod trash;
 
 pub use destination::DestinationEdit;
 pub use error::{Error, Refusal};
 pub use service::ServiceEdit;
+pub use timeouts::TimeoutsEdit;
 pub use trash::TRASH_PERIOD_S;
 
 use crate::control::config::{Config, DestinationConfig, PortConfig, ServiceConfig};

@@ -70,8 +70,9 @@ pub(super) fn options_text(options: Options) -> String {
 }
 
 pub(super) fn persistence_text(persistence: Persistence) -> String {
-    let Persistence { timeout_s, prefix_len } = persistence;
-    format!("{timeout_s} s /{prefix_len}")
+    let Persistence { timeout_s, prefix_len, engine } = persistence;
+    let engine = engine.map_or_else(String::new, |engine| format!(" {}", engine.name()));
+    format!("{timeout_s} s /{prefix_len}{engine}")
 }
 
 pub(super) fn destination_fields(destination: &DestinationConfig) -> Fields {
@@ -135,6 +136,7 @@ pub fn setting_values(settings: &Settings) -> Vec<(&'static str, String)> {
         lblc_expiration_s,
         lblcr_expiration_s,
         forward,
+        icmp_errors_per_s,
     } = settings;
     vec![
         ("sloppy_tcp", sloppy_tcp.to_string()),
@@ -144,5 +146,6 @@ pub fn setting_values(settings: &Settings) -> Vec<(&'static str, String)> {
         ("lblc_expiration_s", lblc_expiration_s.to_string()),
         ("lblcr_expiration_s", lblcr_expiration_s.to_string()),
         ("forward", forward.to_string()),
+        ("icmp_errors_per_s", icmp_errors_per_s.to_string()),
     ]
 }

@@ -51,7 +51,8 @@ impl Sent {
     }
 
     fn client(&self) -> [u8; 4] {
-        [198, 51, 100, self.client % 16 + 1]
+        // half of them behind the router, half on the link, where their MAC addresses have to be asked for
+        if self.client < 128 { [198, 51, 100, self.client % 16 + 1] } else { [192, 0, 2, 100 + self.client % 4] }
     }
 
     fn virt(&self) -> [u8; 4] {
@@ -170,7 +171,7 @@ impl Sent {
         let own = if self.tagged { [10, 1, 0, 254] } else { [192, 0, 2, 254] };
         let (sender, target) = match (self.flags % 4, self.tagged) {
             (0, _) => (self.real(), own),
-            (1, _) => ([192, 0, 2, 1], self.virt()),
+            (1, _) => ([192, 0, 2, if self.server < 128 { 1 } else { 100 + self.server % 4 }], self.virt()),
             (2, true) => ([10, 1, 0, self.server % 8], own),
             (2, false) => ([10, 0, 0, self.server], own),
             _ => (self.virt(), own),

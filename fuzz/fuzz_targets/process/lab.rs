@@ -149,7 +149,8 @@ impl Lab {
         match event {
             Event::Burst(frames) => self.burst(frames),
             Event::WaitMs(ms) => self.wait_ms(u64::from(*ms)),
-            Event::WaitS(s) => (0..u64::from(*s)).for_each(|_| self.wait_ms(1000)),
+            // some seconds, in which neighbours are asked, fail and go, and connections end
+            Event::WaitS(s) => (0..u64::from(s % 16) * 4).for_each(|_| self.wait_ms(250)),
             Event::NoBuffers(none) => self.out.is_exhausted = *none,
             Event::LinkUp { port } => self.director.link_up(PortId(u16::from(port % 2))),
             Event::PickUp => self.pick_up(),
@@ -278,10 +279,18 @@ impl Lab {
 
     fn process(&mut self, port: u16, frames: Vec<VecFrame>, are_arp: bool) {
         let mut burst: ArrayVec<VecFrame, BURST> = frames.into_iter().collect();
-        let consumed = self.director.counters().0.consumed.get();
+        let (count, (drops, consumed)) = (burst.len() as u64, self.ended());
         self.director.process(PortId(port), &mut burst, self.now, &mut self.out);
-        self.echoes += if are_arp { 0 } else { self.director.counters().0.consumed.get() - consumed };
+        let (dropped, consumed) = (self.ended().0 - drops, self.ended().1 - consumed);
+        assert!(dropped + consumed <= count, "no frame ends twice");
+        self.echoes += if are_arp { 0 } else { consumed };
         self.check();
+    }
+
+    /// Packets dropped and consumed so far.
+    fn ended(&self) -> (u64, u64) {
+        let counters = self.director.counters().0;
+        (counters.drops.iter().map(|c| c.get()).sum(), counters.consumed.get())
     }
 
     /// Received, and made here, is dropped, consumed, sent or waiting; and what was sent is in order.

@@ -152,6 +152,17 @@ fn a_ping_that_cannot_be_answered_is_counted_once() {
 }
 
 #[test]
+fn a_ping_whose_answer_has_no_next_hop_is_dropped_and_not_answered() {
+    let (mut lab, _) = Lab::nat();
+    let ping = icmp("192.0.2.77", "192.0.2.254", 8, 0, &[0; 8]);
+    assert!(only(lab.client_sends(&ping)).is_arp());
+    lab.wait_s(4);
+    lab.sent();
+    lab.refuse(DropReason::NeighbourFailed, &ping);
+    assert_eq!(lab.counters().consumed.get(), 1, "the first was answered, although the answer got nowhere");
+}
+
+#[test]
 fn routing_takes_a_hop_off_and_says_what_it_cannot_do() {
     let (mut lab, _) = Lab::nat();
     lab.settings(|s| s.forward = true);

@@ -309,11 +309,19 @@ impl Lab {
         let is_arp = |frame: &VecFrame| matches!(frame.bytes().get(12..18), Some([8, 6, ..] | [0x81, 0, _, _, 8, 6]));
         let all_arp = !frames.is_empty() && frames.iter().all(is_arp);
         assert!(all_arp || !frames.iter().any(is_arp), "the account wants ARP in bursts of its own");
-        let consumed = self.counters().consumed.get();
+        let (count, (drops, consumed)) = (frames.len() as u64, self.ended());
         self.director.process(port, &mut frames, self.now, &mut self.out);
         assert!(frames.is_empty());
-        self.echoes += if all_arp { 0 } else { self.counters().consumed.get() - consumed };
+        let (dropped, consumed) = (self.ended().0 - drops, self.ended().1 - consumed);
+        assert!(dropped + consumed <= count, "no frame ends twice");
+        self.echoes += if all_arp { 0 } else { consumed };
         self.sent()
+    }
+
+    /// Packets dropped and consumed so far.
+    fn ended(&self) -> (u64, u64) {
+        let counters = self.counters();
+        (counters.drops.iter().map(|c| c.get()).sum(), counters.consumed.get())
     }
 
     pub fn feed(&mut self, port: PortId, bytes: &[u8]) -> Vec<Seen> {

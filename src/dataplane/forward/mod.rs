@@ -85,9 +85,12 @@ impl<F: Frame> Director<F> {
         let mtu = self.network.mtu_of(next_hop);
         self.check_mtu(&frame, packet, mtu, out)?;
         let dest_id = self.connections.get(id).dest;
-        let counters = self.destinations.counters(dest_id);
-        counters.out_packets.add(1);
-        counters.out_bytes.add(packet.parsed.ip_len.into());
+        // what a removed server still says is not counted (ip_vs_out_stats)
+        if self.destinations.get(dest_id).is_some_and(|dest| dest.available) {
+            let counters = self.destinations.counters(dest_id);
+            counters.out_packets.add(1);
+            counters.out_bytes.add(packet.parsed.ip_len.into());
+        }
         self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
     }
 

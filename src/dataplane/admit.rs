@@ -76,7 +76,17 @@ impl<F: Frame> Director<F> {
             return Err(DropReason::NoDestination);
         };
         let id = self.new_connection(packet, dest)?;
-        self.forward_in(frame, packet, id, Inbound::First, out)
+        let forwarded = self.forward_in(frame, packet, id, Inbound::First, out);
+        if self.is_one_packet(service, packet) {
+            self.end(id);
+        }
+        forwarded
+    }
+
+    /// One-packet scheduling: the connection ends with the packet that began it.
+    fn is_one_packet(&self, service: ServiceId, packet: &Packet) -> bool {
+        let is_set = self.services.get(service).is_some_and(|state| state.service.one_packet);
+        is_set && packet.parsed.protocol == Protocol::Udp.number()
     }
 
     fn flow_of(&self, packet: &Packet) -> Flow {

@@ -104,7 +104,8 @@ fn config(method: &str) -> String {
 impl Bench {
     fn new(method: &str, flows: u32) -> Self {
         let config = Config::parse(&config(method), "bench.toml").expect("a valid configuration");
-        let state = State::new(config, &[Opened { port: PortId(0), mac: MAC }]).expect("a valid state");
+        let state = State::new(config, &[Opened { port: PortId(0), mac: MAC, udp_checksum_offload: false }])
+            .expect("a valid state");
         let now = Time::from_s(1);
         let parameters = Parameters { worker: WorkerId(0), capacity: flows * 2 + 1000, seeds: [11, 22, 33, 44], now };
         let mut director = Director::new(parameters).expect("enough memory");
@@ -128,9 +129,15 @@ impl Bench {
         }
         self.now = Time(self.now.0 + 1000);
         let start = Instant::now();
-        self.director.process(PortId(0), &mut frames, self.now, &mut self.pool);
-        self.director.housekeeping(BURST, self.now, &mut self.pool);
+        self.measured(&mut frames);
         start.elapsed()
+    }
+
+    /// A function of its own, for profilers that count by function.
+    #[inline(never)]
+    fn measured(&mut self, frames: &mut ArrayVec<Bytes, BURST>) {
+        self.director.process(PortId(0), frames, self.now, &mut self.pool);
+        self.director.housekeeping(BURST, self.now, &mut self.pool);
     }
 
     fn next_random(&mut self) -> u64 {

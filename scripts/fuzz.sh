@@ -32,8 +32,8 @@ run() { # TARGET SECONDS
 shrink() { # TARGET
   local small=fuzz/target/shrunk/$1
   rm -rf "$small" && mkdir -p "$small" "fuzz/target/corpus/$1"
-  # -merge keeps the smallest inputs that reach everything
-  cargo +nightly fuzz run "$1" "$small" "fuzz/corpus/$1" "fuzz/target/corpus/$1" -- "${options[@]}" -merge=1 2>/dev/null
+  # a few inputs that reach everything, rather than the smallest for each thing
+  cargo +nightly fuzz run "$1" "$small" "fuzz/corpus/$1" "fuzz/target/corpus/$1" -- "${options[@]}" -set_cover_merge=1 2>/dev/null
   rm -rf "fuzz/corpus/$1" && mv "$small" "fuzz/corpus/$1"
   say "fuzz/corpus/$1: $(find "fuzz/corpus/$1" -type f | wc -l) inputs, $(du -sh --apparent-size "fuzz/corpus/$1" | cut -f1)"
 }

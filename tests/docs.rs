@@ -137,7 +137,8 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::Truncated => "A broken sender, or a device that cuts frames: compare its MTU with the port's",
         DropReason::NotOurMac => "Normal on a hub or a mirror port; otherwise a stale ARP entry at the sender",
         DropReason::UnknownVlan => "Add a `[[port]]` with this `vlan`, or take the VLAN off the switch port",
-        DropReason::UnknownEthertype => "Normal for LLDP, STP and the like; IPv6 counts here as well, for now",
+        DropReason::UnknownEthertype => "Normal for LLDP, STP and the like",
+        DropReason::Ipv6 => "Normal where clients use IPv6 for something else; services are IPv4 only, for now",
         DropReason::IpHeaderBad => "A broken sender or cable",
         DropReason::IpChecksumBad => "A broken sender or cable; on a veth switch offloads off at the other end",
         DropReason::IpLengthBad => "A broken sender, or a device that cuts frames",
@@ -169,7 +170,6 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::NoHeadroom => "Please report it: buffers are made with room for every outer header",
         DropReason::NoBuffer => "Packets are stuck somewhere: `tx_full` and `neighbour_queue_full` say where",
         DropReason::TxFull => "The port is slower than what is sent to it: its link, its queue, the device behind it",
-        DropReason::LinkDown => "Mend the link: `pollux show ports`",
         DropReason::Internal => "Please report it, with `pollux show drops` and the configuration",
     }
 }

@@ -40,7 +40,7 @@ const LONGER_FILES: &[(&str, usize, &str)] = &[
 ];
 
 /// Reasons that no code gives yet: `(variant, why it is there)`.
-const REASONS_TO_COME: &[(&str, &str)] = &[("LinkDown", "ports without a link take frames and count them themselves")];
+const REASONS_TO_COME: &[(&str, &str)] = &[];
 
 /// Fails with all of them at once.
 #[track_caller]

@@ -40,7 +40,8 @@ fn views(bytes: &[u8]) {
         assert_eq!(packet.options.len() + packet.payload.len() + 20, usize::from(packet.header.total_length.get()));
         let _ = (packet.header.fragment_offset(), packet.header.pseudo_sum());
     }
-    let _ = (tcp::TcpHeader::of(bytes).map(|tcp| tcp.header_len()), udp::UdpHeader::of(bytes).map(|u| u.has_checksum()));
+    let _ =
+        (tcp::TcpHeader::of(bytes).map(|tcp| tcp.header_len()), udp::UdpHeader::of(bytes).map(|u| u.has_checksum()));
     let _ = icmpv6::Icmpv6Error::PORT_UNREACHABLE.may_answer(bytes);
     let mut out = [0; 1500];
     if icmp::may_be_answered(bytes)

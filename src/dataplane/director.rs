@@ -237,7 +237,7 @@ impl<F: Frame> Director<F> {
     fn finish_other(&mut self, frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
         match packet.parsed.kind {
             Kind::Arp => self.arp(frame, packet, out),
-            Kind::Ipv6 => Err(DropReason::UnknownEthertype),
+            Kind::Ipv6 => Err(DropReason::Ipv6),
             Kind::Ipv4 if packet.parsed.fragment => Err(DropReason::Fragment),
             // what a whole link can hear belongs to no connection (ip_vs_in_hook: PACKET_HOST only)
             Kind::Ipv4 if matches!(packet.parsed.protocol, TCP | UDP) => Err(DropReason::Multicast),

@@ -230,7 +230,7 @@ fn config(vector: &Vector) -> Result<(Config, Vec<Opened>), String> {
     let mut opened = Vec::new();
     for (number, (name, port)) in topology.ports.iter().enumerate() {
         let mac = vector::mac(&port.mac)?;
-        opened.push(Opened { port: PortId(number as u16), mac });
+        opened.push(Opened { port: PortId(number as u16), mac, udp_checksum_offload: false });
         let virtual_addresses =
             topology.local.iter().filter(|(_, on)| *on == name).map(|(address, _)| (*address).into());
         let addresses = port.addrs.iter().map(|text| net(text)).chain(virtual_addresses.map(Ok));

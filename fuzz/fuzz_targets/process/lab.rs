@@ -10,9 +10,10 @@ use pollux::dataplane::snapshot::Snapshot;
 use pollux::dataplane::vec_frame::{VecFrame, VecOutlet};
 use pollux::model::limits::BURST;
 use pollux::model::{DestId, Forward, PortId, Tick, Time, Tunnel, WorkerId};
-use pollux::wire::ipv4;
+use pollux::wire::Header;
+use pollux::wire::ipv4::{self, Ipv4Header};
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 /// Two ports, one with a tagged interface besides; eight services of two servers and different kinds.
@@ -101,7 +102,7 @@ const TIMEOUT_MAX: u32 = 10 * Tick::PER_S;
 fn first_state() -> State {
     thread_local!(static STATE: State = {
         let macs = [(0, PORT_MACS[0]), (1, PORT_MACS[1]), (1, TAGGED_MAC)];
-        let opened = macs.map(|(port, mac)| Opened { port: PortId(port), mac });
+        let opened = macs.map(|(port, mac)| Opened { port: PortId(port), mac, udp_checksum_offload: false });
         State::new(config().clone(), &opened).expect("a state")
     });
     STATE.with(State::clone)
@@ -117,6 +118,8 @@ pub struct Lab {
     next_id: u16,
     /// By IP identification: the transport checksum was right.
     right: HashMap<u16, bool>,
+    /// Fragments so far, by what they have in common.
+    pieces: HashMap<(u16, Ipv4Addr, Ipv4Addr, u8), Vec<u8>>,
     echoes: u64,
     sent_ip: u64,
 }
@@ -136,6 +139,7 @@ impl Lab {
             now,
             next_id: 0,
             right: HashMap::new(),
+            pieces: HashMap::new(),
             echoes: 0,
             sent_ip: 0,
         }
@@ -308,6 +312,9 @@ impl Lab {
         assert!(ipv4::checksum_ok(packet), "the header checksum of what leaves is right");
         assert_eq!(usize::from(u16::from_be_bytes([packet[2], packet[3]])), packet.len());
         let header = usize::from(packet[0] & 15) * 4;
+        if Ipv4Header::of(packet).is_some_and(|ip| ip.is_fragment()) {
+            return self.gather(packet, header);
+        }
         match packet[9] {
             4 => self.check_packet(&packet[header..]),
             6 | 17 => {
@@ -318,6 +325,31 @@ impl Lab {
             }
             _ => {}
         }
+    }
+
+    /// Puts fragments, which leave in order, together; a packet that is whole again is checked as one.
+    fn gather(&mut self, packet: &[u8], header: usize) {
+        let ip = Ipv4Header::of(packet).expect("a header");
+        let key = (ip.id.get(), ip.source(), ip.destination(), ip.protocol);
+        assert!(!ip.more_fragments() || (packet.len() - header) % 8 == 0);
+        if ip.fragment_offset() == 0 {
+            self.pieces.insert(key, packet.to_vec());
+            return;
+        }
+        // one whose beginning found no buffer, or room to wait
+        let Some(whole) = self.pieces.get_mut(&key).filter(|whole| whole.len() == header + ip.fragment_offset()) else {
+            return;
+        };
+        whole.extend(&packet[header..]);
+        if ip.more_fragments() {
+            return;
+        }
+        let mut whole = self.pieces.remove(&key).expect("it is there");
+        let total = u16::try_from(whole.len()).expect("no longer than a packet can be").to_be_bytes();
+        whole[2..4].copy_from_slice(&total);
+        whole[6..8].fill(0);
+        ipv4::fill_checksum(&mut whole);
+        self.check_packet(&whole);
     }
 
     /// All time passes: nothing of any connection is left.

@@ -256,8 +256,8 @@ keys! {
              process that is killed.";
     }
     Workers {
-        "cores" Numbers(0, CORE_MAX), "CPU number", Means("the last core this process may use"), "1 to 128 entries",
-            "[1, 2]", Restart, "One worker an entry; a core may be named several times. This version runs one worker.";
+        "cores" Numbers(0, CORE_MAX), "CPU number", Means("the last core this process may use"), "one entry",
+            "[1]", Restart, "One worker an entry. More than one is not supported yet.";
         "idle" Word(&["spin", "yield", "sleep"]), "", Default(r#""spin""#), "", r#""yield""#, Restart,
             "What a worker does when no packet waits: poll on, offer its core to others, or sleep for a moment. `spin` \
              for production; `yield` or `sleep` where workers share cores.";

@@ -46,8 +46,8 @@ pub enum RunError {
     Table(#[from] NoMemory),
     #[error("{0}")]
     Memory(String),
-    #[error("[workers] cores: {0} workers; this version runs one: write `cores = [{1}]`")]
-    OneWorker(usize, usize),
+    #[error("this process may run on no core: start it without `taskset`, or name a core in [workers] cores")]
+    NoCore,
     #[error("{what} failed: {source}")]
     System { what: &'static str, source: std::io::Error },
     #[error("a worker ended unexpectedly; the log above says why")]
@@ -90,13 +90,9 @@ pub fn run(config_path: &Path, socket: &Path) -> Result<(), RunError> {
 /// The cores workers run on: the configured ones, or the last of those this process may use, as the first is usually the
 /// busiest with everything else.
 fn cores(config: &Config) -> Result<Vec<usize>, RunError> {
-    let cores = match &config.workers.cores {
-        Some(cores) => cores.clone(),
-        None => eal::allowed_cores().into_iter().max().into_iter().collect(),
-    };
-    match cores.len() {
-        1 => Ok(cores),
-        many => Err(RunError::OneWorker(many, cores.first().copied().unwrap_or(1))),
+    match &config.workers.cores {
+        Some(cores) => Ok(cores.clone()),
+        None => eal::allowed_cores().into_iter().max().map(|core| vec![core]).ok_or(RunError::NoCore),
     }
 }
 

@@ -36,6 +36,8 @@ use trash::Trash;
 pub struct Opened {
     pub port: PortId,
     pub mac: [u8; 6],
+    /// It fills in UDP checksums when asked to.
+    pub udp_checksum_offload: bool,
 }
 
 /// See the module. A copy costs a few dozen pointers a thousand services.

@@ -11,7 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 
 mod model;
 
-const OPENED: [Opened; 2] = [Opened { port: PortId(0), mac: [2; 6] }, Opened { port: PortId(1), mac: [3; 6] }];
+const OPENED: [Opened; 2] = [
+    Opened { port: PortId(0), mac: [2; 6], udp_checksum_offload: false },
+    Opened { port: PortId(1), mac: [3; 6], udp_checksum_offload: false },
+];
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()

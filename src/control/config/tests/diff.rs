@@ -127,11 +127,11 @@ fn what_only_a_start_can_change_says_restart_needed() {
             "[dpdk] secondary false -> true: restart needed"
         ]
     );
-    let tables = "[workers]\ncores = [1, 2]\nidle = \"sleep\"\n[connections]\ncapacity_per_worker = 5\n[dpdk]";
+    let tables = "[workers]\ncores = [1]\nidle = \"sleep\"\n[connections]\ncapacity_per_worker = 5\n[dpdk]";
     assert_eq!(
         restart_of("[dpdk]", tables),
         [
-            "[workers] cores default -> [1, 2]: restart needed",
+            "[workers] cores default -> [1]: restart needed",
             "[workers] idle spin -> sleep: restart needed",
             "[connections] capacity_per_worker 1000000 -> 5: restart needed"
         ]

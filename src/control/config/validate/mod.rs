@@ -8,6 +8,7 @@ mod services;
 use super::error::{Problems, nearest, quoted};
 use super::file::{File, IpTable, IpvsTable, Switch, TimeoutsTable, WorkersTable};
 use super::keys::Table;
+use super::not_yet;
 use super::{Config, ConnectionsConfig, DestinationConfig, DpdkConfig, Idle, ServiceConfig, WorkersConfig, values};
 use crate::model::settings::Settings;
 use crate::model::state::TcpState;
@@ -67,7 +68,7 @@ fn workers(table: &WorkersTable, problems: &mut Problems<'_>) -> WorkersConfig {
         let message = match cores.get_ref().len() {
             0 => "there must be a worker; name a core, or leave the key out for all".to_owned(),
             n if n > WORKERS_MAX => format!("{n} workers; allowed: 1 to {WORKERS_MAX}"),
-            _ => String::new(),
+            n => not_yet::workers(n).err().unwrap_or_default(),
         };
         if !message.is_empty() {
             problems.add(cores.span(), place(Table::Workers, "cores"), message);

@@ -128,6 +128,7 @@ impl<'a> Player<'a> {
             self.notes.push(format!("not carried out: {}", record.cmd));
             return Ok(());
         }
+        self.tables.may_be_shorter |= record.cmd.starts_with("ipvsadm --set");
         let (code, out, err) = self.world.ipvsadm(&record.cmd);
         let recorded = (record.rc.unwrap_or(0), record.stdout.as_str(), record.stderr.as_str());
         if recorded == (i32::from(code), out.as_str(), err.as_str()) {

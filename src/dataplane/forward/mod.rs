@@ -162,6 +162,10 @@ impl<F: Frame> Director<F> {
         id: ConnId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
+        if self.snapshot.directory.services.is_empty() {
+            // with its last service the kernel's IPVS is out of the way
+            return self.local(frame, packet, out);
+        }
         if !self.snapshot.settings.expire_nodest_conn {
             return Err(DropReason::DestinationGone);
         }

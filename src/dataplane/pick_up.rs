@@ -81,8 +81,12 @@ impl<F: Frame> Director<F> {
             Step::Service(id) => self.services.set(id, snapshot.services.get(id.index())),
             Step::Destination(id) => {
                 let destination = snapshot.destinations.get(id.index()).map(|d| &**d);
-                if destination.is_some_and(|d| d.available) == pick_up.is_coming_round() {
+                let is_available = destination.is_some_and(|d| d.available);
+                if is_available == pick_up.is_coming_round() {
                     self.destinations.set(id, destination);
+                }
+                if !is_available && snapshot.settings.expire_nodest_conn {
+                    self.orphans_from = Some(1);
                 }
             }
         }

@@ -62,6 +62,10 @@ pub struct Director<F: Frame> {
     pub(super) pick_up: Option<PickUp>,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) icmp_limit: RateLimit,
+    /// Packets until the next that `drop_packet` drops.
+    pub(super) drop_counter: u32,
+    /// TCP's other state table applies (`secure_tcp`).
+    pub(super) secure_tcp: bool,
     /// Connections from this entry on are to be looked through for those whose destination was removed.
     pub(super) orphans_from: Option<u32>,
     pub(super) ip_id: u64,
@@ -89,6 +93,8 @@ impl<F: Frame> Director<F> {
             pick_up: None,
             counters: Arc::default(),
             icmp_limit: RateLimit::default(),
+            drop_counter: 0,
+            secure_tcp: false,
             orphans_from: None,
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),

@@ -7,6 +7,9 @@ use crate::model::limits::PICK_UP_PER_POLL;
 use crate::model::{DestId, ServiceId};
 use std::sync::Arc;
 
+/// Of the kernel's modes of defence.
+const ALWAYS: u8 = 3;
+
 /// A snapshot on its way in.
 pub struct PickUp {
     snapshot: Arc<Snapshot>,
@@ -72,6 +75,7 @@ impl<F: Frame> Director<F> {
         }
         let snapshot = pick_up.snapshot;
         self.timeouts = snapshot.timeouts.clone();
+        self.secure_tcp = snapshot.settings.secure_tcp == ALWAYS;
         Some(std::mem::replace(&mut self.snapshot, snapshot))
     }
 

@@ -107,7 +107,7 @@ impl<F: Frame> Director<F> {
                 Side::Input if conn.has(flags::NO_OUTPUT) => Side::InputOnly,
                 side => side,
             };
-            let next = tcp::next_state(side, conn.state, packet.parsed.tcp_flags);
+            let next = tcp::next_state(self.secure_tcp, side, conn.state, packet.parsed.tcp_flags);
             if next as u8 != conn.state {
                 self.change_state(id, next);
             }

@@ -5,6 +5,7 @@ use super::frame::Frame;
 use super::outlet::Outlet;
 use crate::model::Time;
 use crate::model::limits::ICMP_ERRORS_BURST;
+use crate::tables::connections::{Direction, flags};
 use crate::wire::Header;
 use crate::wire::address::Ip4;
 use crate::wire::icmp::{IcmpError, IcmpHeader, QUOTE_LEN_MAX, may_be_answered};
@@ -46,20 +47,33 @@ impl<F: Frame> Director<F> {
     /// as it came. What is lost here is not a packet of anybody's, so it has a counter but no drop reason.
     #[cold]
     pub(super) fn send_icmp_error(&mut self, frame: &F, packet: &Packet, error: IcmpError, out: &mut impl Outlet<F>) {
-        if self.make_icmp_error(frame, packet, error, out).is_some() {
+        if let Some(len) = self.make_icmp_error(frame, packet, error, out) {
             self.counters.icmp_sent.add(1);
+            self.count_icmp_error(packet, len);
         } else {
             self.counters.icmp_suppressed.add(1);
         }
     }
 
+    /// On its way out the kernel takes an error about a DR or TUN connection's packet for its server's and counts it.
+    fn count_icmp_error(&self, packet: &Packet, len: usize) {
+        let Some((id, Direction::In)) = self.connections.find(&packet.key) else { return };
+        let conn = self.connections.get(id);
+        if !conn.has(flags::NAT) && self.destinations.get(conn.dest).is_some_and(|dest| dest.available) {
+            let counters = self.destinations.counters(conn.dest);
+            counters.out_packets.add(1);
+            counters.out_bytes.add(len as u64);
+        }
+    }
+
+    /// The length of its IP packet.
     fn make_icmp_error(
         &mut self,
         frame: &F,
         packet: &Packet,
         error: IcmpError,
         out: &mut impl Outlet<F>,
-    ) -> Option<()> {
+    ) -> Option<usize> {
         let mut quote = [0; QUOTE_LEN_MAX + ipv4::HEADER_LEN_MAX];
         let len = usize::from(packet.parsed.ip_len).min(quote.len());
         if !frame.copy_out(packet.parsed.l3.into(), &mut quote[..len]) || !may_be_answered(&quote[..len]) {
@@ -82,7 +96,8 @@ impl<F: Frame> Director<F> {
         if !reply.extend(&[0; 14]) || !reply.extend(&bytes[..written]) {
             return None;
         }
-        self.network.emit(reply, 14, way.neighbour, self.now, out).ok()
+        self.network.emit(reply, 14, way.neighbour, self.now, out).ok()?;
+        Some(written)
     }
 
     /// An identification for a packet of our own that may be fragmented on its way (RFC 6864 §4.2).

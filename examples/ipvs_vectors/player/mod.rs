@@ -77,6 +77,8 @@ impl<'a> Player<'a> {
         for record in &self.vector.setup {
             self.command(record)?;
         }
+        self.tables.is_recorded =
+            self.vector.steps.iter().any(|step| step.tables.says_something()) || self.vector.initial.says_something();
         self.tables.expect(0.0, &self.vector.initial);
         Ok(())
     }
@@ -97,10 +99,11 @@ impl<'a> Player<'a> {
             other => return Err(format!("operation {other} is not known")),
         }
         self.tables.expect(time, &step.tables);
+        self.tables.foresee(self.vector.steps.get(index + 1).map(|next| &next.tables));
         self.tables.compare(time, step.jitter.is_some(), &self.world)?;
         if let Some(texts) = &step.snap {
             self.tables.resume();
-            listings::compare(texts, &self.world)?;
+            listings::compare(texts, &self.world, false)?;
         }
         Ok(())
     }
@@ -125,6 +128,7 @@ impl<'a> Player<'a> {
             self.notes.push(format!("not carried out: {}", record.cmd));
             return Ok(());
         }
+        self.tables.may_be_shorter |= record.cmd.starts_with("ipvsadm --set");
         let (code, out, err) = self.world.ipvsadm(&record.cmd);
         let recorded = (record.rc.unwrap_or(0), record.stdout.as_str(), record.stderr.as_str());
         if recorded == (i32::from(code), out.as_str(), err.as_str()) {
@@ -146,6 +150,6 @@ impl<'a> Player<'a> {
 
     fn finish(&self) -> Result<(), String> {
         let at_end = |text: String| format!("at the end\n{text}").replace('\n', "\n     ");
-        listings::compare(&self.vector.last, &self.world).map_err(at_end)
+        listings::compare(&self.vector.last, &self.world, true).map_err(at_end)
     }
 }

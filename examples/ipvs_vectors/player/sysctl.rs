@@ -12,6 +12,9 @@ pub fn set(settings: &mut Settings, key: &str, value: &Value) -> Result<bool, St
         "expire_nodest_conn" => settings.expire_nodest_conn = number()? != 0,
         "conn_reuse_mode" => settings.conn_reuse_mode = number()? as u8,
         "pmtu_disc" => settings.pmtu_disc = number()? != 0,
+        "drop_packet" => settings.drop_packet = number()? as u8,
+        "am_droprate" => settings.am_droprate = number()? as u32,
+        "secure_tcp" => settings.secure_tcp = number()? as u8,
         // the director has no connection tracking of netfilter's to keep or to do without
         "conntrack" => {}
         name => return Ok(is_default(name, value)),
@@ -21,13 +24,7 @@ pub fn set(settings: &mut Settings, key: &str, value: &Value) -> Result<bool, St
 
 /// Set to what holds anyway, so nothing is missing.
 fn is_default(name: &str, value: &Value) -> bool {
-    const OFF: [&str; 6] = [
-        "cache_bypass",
-        "expire_quiescent_template",
-        "ignore_tunneled",
-        "nat_icmp_send",
-        "drop_packet",
-        "schedule_icmp",
-    ];
+    const OFF: [&str; 5] =
+        ["cache_bypass", "expire_quiescent_template", "ignore_tunneled", "nat_icmp_send", "schedule_icmp"];
     OFF.contains(&name) && value.as_i64() == Some(0)
 }

@@ -123,6 +123,12 @@ pub struct TableChanges {
     pub servers_gone: Vec<Vec<Value>>,
 }
 
+impl TableChanges {
+    pub fn says_something(&self) -> bool {
+        !(self.connections.is_empty() && self.servers.is_empty())
+    }
+}
+
 /// A frame that came out.
 #[derive(Debug, Deserialize)]
 pub struct Output {

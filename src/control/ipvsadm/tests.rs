@@ -80,3 +80,84 @@ fn mistakes_are_told_as_ipvsadm_tells_them() {
         assert_eq!(failure(line), (code, message.to_owned()), "{line}");
     }
 }
+
+mod recorded {
+    //! Whole sessions of ipvsadm, played on a state.
+
+    use super::super::views;
+    use super::*;
+    use crate::control::api::views::{DestCounts, ServiceView};
+    use crate::control::fake;
+    use crate::control::state::State;
+    use crate::model::Time;
+    use serde_json::Value;
+
+    fn services(state: &State) -> Vec<ServiceView> {
+        let snapshot = state.snapshot();
+        let none = |_| DestCounts::default();
+        snapshot.services.iter().map(|(_, service)| views::service(snapshot, service, &none)).collect()
+    }
+
+    /// Code, standard output, standard error.
+    fn run(state: &mut State, line: &str) -> (u8, String, String) {
+        let mut out = Vec::new();
+        match try_run(state, line, &mut out) {
+            Ok(()) => (0, String::from_utf8(out).unwrap(), String::new()),
+            Err(failure) => (failure.code, String::new(), format!("{failure}\n")),
+        }
+    }
+
+    fn try_run(state: &mut State, line: &str, out: &mut Vec<u8>) -> Result<(), Failure> {
+        let command = parse(line.split_whitespace().skip(1))?;
+        let printed = match &command {
+            Command::List(List::Services { only, style }) => {
+                let mut rows = services(state);
+                match only {
+                    None => listing::version(out, 4096).unwrap(),
+                    Some(key) => rows.retain(|service| service.is(key)),
+                }
+                if only.is_some() && rows.is_empty() {
+                    return Err(Failure::not_listed());
+                }
+                listing::list(out, rows, *style)
+            }
+            Command::List(List::Timeouts) => listing::timeouts(out, &(&*state.snapshot().timeouts).into()),
+            Command::List(List::Connections) => listing::connections_heading(out),
+            Command::Save => save::save(out, services(state)),
+            Command::Help => std::io::Write::write_all(out, format!("{VERSION}{HELP}").as_bytes()),
+            Command::Version => std::io::Write::write_all(out, VERSION.as_bytes()),
+            _ => return apply(state, &command, Time::from_s(1)),
+        };
+        printed.unwrap();
+        Ok(())
+    }
+
+    /// What our listings say otherwise: names of hosts and services instead of numbers, and daemons.
+    fn is_ours(line: &str) -> bool {
+        !line.contains("daemon") && (line != "ipvsadm -L") && !line.ends_with("-R")
+    }
+
+    #[test]
+    fn sessions_of_ipvsadm_go_as_they_went() {
+        let mut played = 0;
+        for session in [
+            include_str!("../../../tests/vectors/netlink-basic.json"),
+            include_str!("../../../tests/vectors/netlink-kinds.json"),
+            include_str!("../../../tests/vectors/netlink-misc.json"),
+        ] {
+            let session: Value = serde_json::from_str(session).unwrap();
+            let mut state = fake::commands().state;
+            state.delete_services(Time::from_s(1)).unwrap();
+            for result in session["results"].as_array().unwrap() {
+                let text = |key: &str| result[key].as_str().unwrap().to_owned();
+                let line = text("cmd");
+                if is_ours(&line) {
+                    let code = result["rc"].as_u64().unwrap() as u8;
+                    assert_eq!(run(&mut state, &line), (code, text("stdout"), text("stderr")), "{line}");
+                    played += 1;
+                }
+            }
+        }
+        assert!(played > 60, "{played}");
+    }
+}

@@ -32,6 +32,8 @@ ASSERT_FIELD(refcnt, 18, 2);
 ASSERT_FIELD(nb_segs, 20, 2);
 ASSERT_FIELD(port, 22, 2);
 ASSERT_FIELD(ol_flags, 24, 8);
+_Static_assert(PX_MBUF_TX_IPV4_UDP_CKSUM == (RTE_MBUF_F_TX_UDP_CKSUM | RTE_MBUF_F_TX_IPV4), "as in rte_mbuf_core.h");
+_Static_assert(PX_MBUF_L3_LEN_SHIFT == RTE_MBUF_L2_LEN_BITS, "as in rte_mbuf_core.h");
 ASSERT_FIELD(packet_type, 32, 4);
 ASSERT_FIELD(pkt_len, 36, 4);
 ASSERT_FIELD(data_len, 40, 2);

@@ -89,6 +89,11 @@ void px_mbuf_free_bulk(struct rte_mbuf **mbufs, uint32_t count);
 #define PX_RX_RSS_HASH (1u << 4)
 #define PX_RX_VLAN_STRIP (1u << 5)
 
+/* mbuf.ol_flags: the port is to fill in the UDP checksum; the field holds the pseudo header's sum */
+#define PX_MBUF_TX_IPV4_UDP_CKSUM ((3ull << 52) | (1ull << 55))
+/* mbuf.tx_offload: 7 bits of l2_len, then 9 bits of l3_len */
+#define PX_MBUF_L3_LEN_SHIFT 7
+
 #define PX_TX_IPV4_CKSUM (1u << 0)
 #define PX_TX_UDP_CKSUM (1u << 1)
 #define PX_TX_TCP_CKSUM (1u << 2)

@@ -2,7 +2,7 @@
 
 mod check;
 mod destination;
-mod listing;
+mod ipvsadm;
 mod print;
 mod reload;
 mod run;
@@ -39,6 +39,7 @@ enum Verb {
     Service(service::Service),
     #[command(subcommand)]
     Destination(destination::Destination),
+    Ipvsadm(ipvsadm::Ipvsadm),
 }
 
 impl Verb {
@@ -50,6 +51,7 @@ impl Verb {
             Self::Show(show) => show.execute(socket, out),
             Self::Service(service) => service.execute(socket, out),
             Self::Destination(destination) => destination.execute(socket, out),
+            Self::Ipvsadm(ipvsadm) => ipvsadm.execute(socket, out),
         }
     }
 }
@@ -61,6 +63,9 @@ enum Failure {
     Client(#[from] ClientError),
     #[error("{0}")]
     Refused(String),
+    /// In ipvsadm's words, with its exit code.
+    #[error(transparent)]
+    Ipvsadm(#[from] crate::control::ipvsadm::Failure),
     /// Of the kind that clap cannot know.
     #[error("{0}; see `pollux help`")]
     Usage(String),
@@ -91,6 +96,11 @@ where
         Ok(()) => 0,
         // whoever reads has seen enough (| head)
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => 0,
+        Err(Failure::Ipvsadm(failure)) => {
+            // nobody to tell if that fails too
+            let _ = writeln!(err, "{failure}");
+            failure.code
+        }
         Err(failure) => {
             // nobody to tell if that fails too
             let _ = writeln!(err, "pollux: {failure}");

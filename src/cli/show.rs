@@ -1,12 +1,13 @@
 //! `pollux show`: what the running director knows.
 
+use super::Failure;
 use super::print::{Align, Array, table};
-use super::{Failure, listing};
 use crate::control::api::client::Client;
 use crate::control::api::views::{
     DestinationView, DropView, NeighbourView, PortView, RouteView, ServiceView, WorkerView,
 };
 use crate::control::api::{Request, Response, Topic};
+use crate::control::ipvsadm::listing;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -67,14 +68,7 @@ impl Show {
     }
 
     fn services(&self, client: &mut Client, out: &mut dyn Write) -> Result<(), Failure> {
-        let mut services = Vec::new();
-        let table_size = loop {
-            let Response::Services { table_size, rows, more } = client.receive()? else { return Err(Failure::Answer) };
-            services.extend(rows);
-            if !more {
-                break table_size;
-            }
-        };
+        let (table_size, services) = all_services(client)?;
         Ok(match (self.what, self.json) {
             (What::Services, false) => listing::services(out, table_size, services),
             (What::Services, true) => json(out, &services),
@@ -109,6 +103,18 @@ impl Show {
     }
 }
 
+/// All pages of them, and how many connections the tables have room for.
+pub fn all_services(client: &mut Client) -> Result<(u64, Vec<ServiceView>), Failure> {
+    let mut services = Vec::new();
+    loop {
+        let Response::Services { table_size, rows, more } = client.receive()? else { return Err(Failure::Answer) };
+        services.extend(rows);
+        if !more {
+            return Ok((table_size, services));
+        }
+    }
+}
+
 fn json<T: Serialize>(out: &mut dyn Write, rows: &[T]) -> io::Result<()> {
     let mut array = Array::begin(out)?;
     rows.iter().try_for_each(|row| array.push(row))?;
@@ -116,7 +122,7 @@ fn json<T: Serialize>(out: &mut dyn Write, rows: &[T]) -> io::Result<()> {
 }
 
 /// Printed as they come: there may be millions.
-fn connections(client: &mut Client, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn connections(client: &mut Client, out: &mut dyn Write) -> Result<(), Failure> {
     listing::connections_heading(out)?;
     loop {
         let Response::Connections { rows, more } = client.receive()? else { return Err(Failure::Answer) };

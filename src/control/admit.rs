@@ -2,7 +2,8 @@
 //! depends on everything else that is configured.
 
 use super::config::rules::{OwnAddresses, check_destination};
-use super::config::{DestinationConfig, ServiceConfig, values};
+use super::config::{DestinationConfig, ServiceConfig, not_yet, values};
+use super::ipvsadm::{Command, Failure, destination_config, service_config};
 use super::state::State;
 use crate::model::ServiceKey;
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +28,24 @@ pub fn service(service: &ServiceConfig) -> Result<(), String> {
     Ok(())
 }
 
+/// A command of ipvsadm's that the state would carry out.
+pub fn ipvsadm(state: &State, command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::AddService(spec) => {
+            let Ok(config) = service_config(state, spec) else { return Ok(()) };
+            service(&config).and_then(|()| new_address(state, &spec.key)).map_err(Failure::refused)
+        }
+        Command::EditService(spec) => {
+            let Ok(config) = service_config(state, spec) else { return Ok(()) };
+            service(&config).map_err(Failure::refused)
+        }
+        Command::AddServer(key, server) | Command::EditServer(key, server) => {
+            destination(state, key, &destination_config(server)).map_err(Failure::refused)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// An address that becomes a virtual one must not be a destination's: that one would be on the director itself.
 pub fn new_address(state: &State, key: &ServiceKey) -> Result<(), String> {
     let Some(address) = address(key) else { return Ok(()) };
@@ -42,6 +61,7 @@ pub fn new_address(state: &State, key: &ServiceKey) -> Result<(), String> {
 /// A destination among everything else.
 pub fn destination(state: &State, key: &ServiceKey, destination: &DestinationConfig) -> Result<(), String> {
     values::destination_address(&destination.socket().to_string())?;
+    not_yet::tunnel(destination.forward)?;
     let services = state.snapshot().directory.services.keys();
     let services = services.filter(|service| address(service) == Some(destination.address));
     let own = OwnAddresses::new(state.ports(), services);

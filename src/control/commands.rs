@@ -2,9 +2,11 @@
 
 use super::admit;
 use super::api::server::{Handler, Next};
-use super::api::views::{DestinationView, DropView, RouteView, ServiceView};
+use super::api::views::{DropView, RouteView, ServiceView};
 use super::api::{DestinationRef, DestinationSpec, ForwardWord, PAGE_ROWS, Request, Response, ServiceSpec, Topic};
 use super::config::{DestinationConfig, ServiceConfig, values};
+use super::counts::Counts;
+use super::ipvsadm;
 use super::source::{ConnectionCursor, Runtime};
 use super::state::{DestinationEdit, Error, ServiceEdit, State, check};
 use crate::dataplane::snapshot::{Service, Snapshot};
@@ -18,6 +20,7 @@ use std::task::Poll;
 pub struct Commands<R> {
     pub state: State,
     pub runtime: R,
+    pub counts: Counts,
 }
 
 /// A listing on its way to a client.
@@ -41,6 +44,7 @@ impl<R: Runtime> Handler for Commands<R> {
             Request::DestinationAdd(spec) => self.add_destination(&spec),
             Request::DestinationEdit(spec) => self.edit_destination(&spec),
             Request::DestinationDelete(which) => self.delete_destination(&which),
+            Request::Ipvsadm { arguments } => return Next::Last(self.ipvsadm(arguments)),
         };
         Next::Last(done.map_or_else(Response::error, |changes| Response::Done { changes }))
     }
@@ -73,6 +77,34 @@ impl<R: Runtime> Commands<R> {
         if let Some(snapshot) = self.state.collect(self.runtime.now(), references) {
             self.runtime.publish(&snapshot);
         }
+        let ids = destination_ids(self.state.snapshot());
+        self.counts.tick(self.runtime.now(), ids, &|id| self.runtime.dest_counts(id));
+    }
+
+    /// A command line of ipvsadm's.
+    fn ipvsadm(&mut self, arguments: Vec<String>) -> Response {
+        match self.try_ipvsadm(arguments) {
+            Ok(()) => Response::Ipvsadm { code: 0, message: String::new() },
+            Err(ipvsadm::Failure { code, message }) => Response::Ipvsadm { code, message },
+        }
+    }
+
+    fn try_ipvsadm(&mut self, arguments: Vec<String>) -> Result<(), ipvsadm::Failure> {
+        let command = ipvsadm::parse(arguments)?;
+        let before = self.state.snapshot().version;
+        let mut next = self.state.clone();
+        // what the kernel refuses is refused in its words
+        ipvsadm::apply(&mut next, &command, self.runtime.now())?;
+        admit::ipvsadm(&self.state, &command)?;
+        self.state = next;
+        if self.state.snapshot().version != before {
+            self.runtime.publish(self.state.snapshot());
+        }
+        if let ipvsadm::Command::Zero(only) = command {
+            let ids = ipvsadm::views::destination_ids(self.state.snapshot(), only.as_ref());
+            self.counts.zero(ids.into_iter(), &|id| self.runtime.dest_counts(id));
+        }
+        Ok(())
     }
 
     /// Carries out a change and publishes what it makes.
@@ -190,6 +222,7 @@ impl<R: Runtime> Commands<R> {
                 Response::Drops { rows: DropReason::ALL.iter().map(row).collect() }
             }
             Topic::Neighbours => Response::Neighbours { rows: runtime.neighbours() },
+            Topic::Timeouts => Response::Timeouts((&*self.state.snapshot().timeouts).into()),
             Topic::Routes => Response::Routes { rows: routes(self.state.snapshot()) },
         })
     }
@@ -214,38 +247,8 @@ impl<R: Runtime> Commands<R> {
     }
 
     fn service_view(&self, service: &Service) -> ServiceView {
-        let (protocol, address, port, mark) = match service.key {
-            ServiceKey::Virtual { protocol, address, port } => {
-                (protocol.name().to_lowercase(), Some(address), Some(port), None)
-            }
-            ServiceKey::Mark { mark, .. } => ("mark".to_owned(), None, None, Some(mark)),
-        };
-        let ids = service.pool.candidates().iter().map(|candidate| candidate.id);
-        ServiceView {
-            protocol,
-            address,
-            port,
-            mark,
-            ipv6: service.key.family() == Family::V6,
-            scheduler: service.scheduler.name().to_owned(),
-            scheduler_flags: flag_names(service.scheduler.name(), service.options),
-            persistence_timeout_s: service.persistence.map(|p| p.timeout_s),
-            persistence_prefix_len: service.persistence.map(|p| p.prefix_len),
-            one_packet: service.one_packet,
-            destinations: ids.filter_map(|id| self.destination_view(id)).collect(),
-        }
-    }
-
-    fn destination_view(&self, id: crate::model::DestId) -> Option<DestinationView> {
-        let destination = self.state.snapshot().destinations.get(id.index())?;
-        Some(DestinationView {
-            address: destination.address,
-            port: destination.port,
-            forward: destination.forward.word().to_owned(),
-            weight: destination.weight,
-            threshold_upper: destination.threshold_upper,
-            threshold_lower: destination.threshold_lower,
-            counts: self.runtime.dest_counts(id),
+        ipvsadm::views::service(self.state.snapshot(), service, &|id| {
+            self.counts.shown(id, self.runtime.dest_counts(id))
         })
     }
 
@@ -255,6 +258,11 @@ impl<R: Runtime> Commands<R> {
             Next::page(response, page.next.map(Listing::Connections))
         })
     }
+}
+
+/// Of all destinations that are known, the trash included.
+fn destination_ids(snapshot: &Snapshot) -> impl Iterator<Item = crate::model::DestId> {
+    snapshot.destinations.iter().map(|(_, destination)| destination.id)
 }
 
 fn locate(which: &DestinationRef) -> (ServiceKey, SocketAddr) {
@@ -269,20 +277,6 @@ fn options(scheduler: SchedulerKind, flags: &[String]) -> Result<Options, String
     Ok(options)
 }
 
-/// The names ipvsadm gives a scheduler's flags.
-fn flag_names(scheduler: &str, options: Options) -> Vec<String> {
-    let has_names = matches!(scheduler, "sh" | "mh");
-    let name = |word: &str, number: u8| {
-        if has_names { format!("{scheduler}-{word}") } else { format!("flag-{number}") }
-    };
-    let all = [
-        (options.fallback, name("fallback", 1)),
-        (options.port, name("port", 2)),
-        (options.flag_3, "flag-3".to_owned()),
-    ];
-    all.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect()
-}
-
 /// `None`: the request does not speak of it. A mask alone changes the mask of the persistence there is.
 fn persistence_edit(spec: &ServiceSpec, old: Option<Persistence>) -> Result<Option<Option<Persistence>>, &'static str> {
     let whole = if ServiceKey::from(spec.service).family() == Family::V4 { 32 } else { 128 };
@@ -290,7 +284,9 @@ fn persistence_edit(spec: &ServiceSpec, old: Option<Persistence>) -> Result<Opti
     match (spec.persistence_timeout_s, spec.persistence_prefix_len, old) {
         (Some(0), None, _) => Ok(Some(None)),
         (Some(0), Some(_), _) | (None, Some(_), None) => Err("a client network needs a persistence timeout"),
-        (Some(timeout_s), _, _) => Ok(Some(Some(Persistence { timeout_s, prefix_len }))),
+        (Some(timeout_s), _, _) => {
+            Ok(Some(Some(Persistence { timeout_s, prefix_len, engine: old.and_then(|p| p.engine) })))
+        }
         (None, Some(prefix_len), Some(old)) => Ok(Some(Some(Persistence { prefix_len, ..old }))),
         (None, None, _) => Ok(None),
     }

@@ -108,15 +108,18 @@ fn commands_get_the_refusals_of_the_file() {
 
 #[test]
 fn a_mask_alone_changes_the_mask_of_the_persistence_there_is() {
-    let old = Some(Persistence { timeout_s: 60, prefix_len: 32 });
+    let old = Some(Persistence { timeout_s: 60, prefix_len: 32, engine: None });
     let edit = |timeout_s, prefix_len, old| {
         let spec = ServiceSpec { persistence_timeout_s: timeout_s, persistence_prefix_len: prefix_len, ..spec(web()) };
         persistence_edit(&spec, old)
     };
-    let persistence = |timeout_s, prefix_len| Ok(Some(Some(Persistence { timeout_s, prefix_len })));
+    let persistence = |timeout_s, prefix_len| Ok(Some(Some(Persistence { timeout_s, prefix_len, engine: None })));
     assert_eq!(edit(None, Some(24), old), persistence(60, 24));
     assert_eq!(edit(Some(5), None, None), persistence(5, 32));
-    assert_eq!(edit(Some(5), None, Some(Persistence { timeout_s: 60, prefix_len: 24 })), persistence(5, 24));
+    assert_eq!(
+        edit(Some(5), None, Some(Persistence { timeout_s: 60, prefix_len: 24, engine: None })),
+        persistence(5, 24)
+    );
     assert_eq!(edit(Some(0), None, old), Ok(Some(None)));
     assert_eq!(edit(None, None, old), Ok(None));
     assert!(edit(None, Some(24), None).is_err());
@@ -159,4 +162,58 @@ fn many_services_come_in_pages_that_lose_none() {
         next = following;
     }
     assert_eq!((services, pages), (3001, 4));
+}
+
+fn ipvsadm(commands: &mut Commands<Fake>, line: &str) -> (u8, String) {
+    let arguments = line.split_whitespace().map(str::to_owned).collect();
+    match answer(commands, Request::Ipvsadm { arguments }) {
+        Response::Ipvsadm { code, message } => (code, message),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn ipvsadms_edit_names_everything() {
+    let mut commands = fake::commands();
+    assert_eq!(ipvsadm(&mut commands, "-e -t 192.0.2.10:80 -r 10.1.0.2 -x 7"), (0, String::new()));
+    assert_eq!(ipvsadm(&mut commands, "-E -t 192.0.2.10:80"), (0, String::new()));
+    assert_eq!(commands.runtime.published, [2, 3]);
+    let service = commands.state.service(&web().into()).unwrap();
+    assert_eq!(service.scheduler.name(), "wlc", "no longer rr");
+    let edited = &service.destinations[1];
+    assert_eq!((edited.threshold_upper, edited.threshold_lower, edited.weight), (7, 0, 1));
+}
+
+#[test]
+fn ipvsadm_is_refused_what_the_kernel_refuses_and_what_the_director_cannot_do_yet() {
+    let mut commands = fake::commands();
+    for (line, code, message) in [
+        ("-A -t 192.0.2.10:80", 255, "Service already exists"),
+        ("-a -t 192.0.2.10:81 -r 10.1.0.3 -m", 255, "Service not defined"),
+        ("-a -t 192.0.2.10:80 -r 10.1.0.3 -m -x 3 -y 9", 255, "Numerical result out of range"),
+        ("-A -t [2001:db8::1]:80", 255, "IPv6 is not supported yet; give an IPv4 address"),
+        ("-A -f 7", 255, "services on firewall marks are not supported yet; use tcp or udp"),
+        ("-A -t 192.0.2.11:80 -p", 255, "persistence is not supported yet"),
+        (
+            "-a -t 192.0.2.10:80 -r 10.1.0.3 -i --tun-type gre",
+            255,
+            "tunnels of type gre are not supported yet; use ipip",
+        ),
+        ("--start-daemon master", 255, "connection synchronisation is not supported yet"),
+    ] {
+        assert_eq!(ipvsadm(&mut commands, line), (code, message.to_owned()), "{line}");
+    }
+    assert!(commands.runtime.published.is_empty(), "nothing was changed");
+}
+
+#[test]
+fn counters_set_to_zero_count_from_there() {
+    let mut commands = fake::commands();
+    let connections = |commands: &mut Commands<Fake>| match answer(commands, Request::Show(Topic::Services)) {
+        Response::Services { rows, .. } => rows[0].destinations[0].counts.connections,
+        other => panic!("{other:?}"),
+    };
+    assert_ne!(connections(&mut commands), 0);
+    assert_eq!(ipvsadm(&mut commands, "-Z -t 192.0.2.10:80"), (0, String::new()));
+    assert_eq!(connections(&mut commands), 0);
 }

@@ -52,10 +52,10 @@ pub struct Fake {
 /// Runs by [`CONFIG`].
 pub fn commands() -> Commands<Fake> {
     let file = CONFIG.to_owned();
-    let opened = [0, 1].map(|i| Opened { port: PortId(i), mac: [2, 0, 0, 0, 0, i as u8] });
+    let opened = [0, 1].map(|i| Opened { port: PortId(i), mac: [2, 0, 0, 0, 0, i as u8], udp_checksum_offload: false });
     let state = State::new(Config::parse(&file, "pollux.toml").unwrap(), &opened).unwrap();
     let fake = Fake { file, published: Vec::new(), now: Time::default(), connections: 2500, asked: false };
-    Commands { state, runtime: fake }
+    Commands { state, runtime: fake, counts: Default::default() }
 }
 
 impl Source for Fake {

@@ -3,8 +3,10 @@ mod admit;
 pub mod api;
 pub mod commands;
 pub mod config;
+pub mod counts;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod ipvsadm;
 #[cfg(feature = "dpdk")]
 pub mod run;
 pub mod source;

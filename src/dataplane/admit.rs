@@ -67,6 +67,9 @@ impl<F: Frame> Director<F> {
         if is_tcp && !tcp::may_start(packet.parsed.tcp_flags, self.snapshot.settings.sloppy_tcp) {
             return Err(DropReason::NotSyn);
         }
+        if self.snapshot.settings.drop_packet == 3 && self.is_to_drop() {
+            return Err(DropReason::DropPacket);
+        }
         let flow = self.flow_of(packet);
         if flow.client_port == FTP_DATA {
             return self.local(frame, packet, out);
@@ -76,7 +79,24 @@ impl<F: Frame> Director<F> {
             return Err(DropReason::NoDestination);
         };
         let id = self.new_connection(packet, dest)?;
-        self.forward_in(frame, packet, id, Inbound::First, out)
+        let forwarded = self.forward_in(frame, packet, id, Inbound::First, out);
+        if self.is_one_packet(service, packet) {
+            self.end(id);
+        }
+        forwarded
+    }
+
+    /// One-packet scheduling: the connection ends with the packet that began it.
+    fn is_one_packet(&self, service: ServiceId, packet: &Packet) -> bool {
+        let is_set = self.services.get(service).is_some_and(|state| state.service.one_packet);
+        is_set && packet.parsed.protocol == Protocol::Udp.number()
+    }
+
+    /// The first of every `am_droprate` packets (ip_vs_todrop).
+    fn is_to_drop(&mut self) -> bool {
+        let is_last = self.drop_counter <= 1;
+        self.drop_counter = if is_last { self.snapshot.settings.am_droprate } else { self.drop_counter - 1 };
+        is_last
     }
 
     fn flow_of(&self, packet: &Packet) -> Flow {

@@ -62,6 +62,12 @@ pub struct Director<F: Frame> {
     pub(super) pick_up: Option<PickUp>,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) icmp_limit: RateLimit,
+    /// Packets until the next that `drop_packet` drops.
+    pub(super) drop_counter: u32,
+    /// TCP's other state table applies (`secure_tcp`).
+    pub(super) secure_tcp: bool,
+    /// Connections from this entry on are to be looked through for those whose destination was removed.
+    pub(super) orphans_from: Option<u32>,
     pub(super) ip_id: u64,
     /// Of several workers only one announces addresses.
     pub(super) announces: bool,
@@ -87,6 +93,9 @@ impl<F: Frame> Director<F> {
             pick_up: None,
             counters: Arc::default(),
             icmp_limit: RateLimit::default(),
+            drop_counter: 0,
+            secure_tcp: false,
+            orphans_from: None,
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),
             now,
@@ -163,6 +172,9 @@ impl<F: Frame> Director<F> {
     pub fn housekeeping(&mut self, processed: usize, now: Time, out: &mut impl Outlet<F>) {
         self.set_time(now);
         self.expire(2 * processed + EXPIRE_PER_POLL);
+        if let Some(from) = self.orphans_from {
+            self.end_orphans(from);
+        }
         self.network.maintain(now, &self.counters, out);
         if now.since(self.ticked) >= 1_000_000 {
             self.ticked = now;

@@ -11,6 +11,9 @@ use arrayvec::ArrayVec;
 /// Entries handled together, so that the cache misses of their removal overlap.
 const BATCH: usize = 16;
 
+/// Entries looked at between two bursts while connections of removed destinations are sought.
+const ORPHANS_PER_POLL: usize = 64;
+
 impl<F: Frame> Director<F> {
     /// Looks at up to `budget` timers that have come up.
     pub(super) fn expire(&mut self, mut budget: usize) {
@@ -51,6 +54,22 @@ impl<F: Frame> Director<F> {
         }
         let conn = self.connections.remove_unlinked(id);
         self.ended(&conn);
+    }
+
+    /// Ends connections whose destination was removed, as `expire_nodest_conn` asks for
+    /// (ip_vs_expire_nodest_conn_flush); a bounded number of entries a call.
+    #[cold]
+    pub(super) fn end_orphans(&mut self, from: u32) {
+        let mut orphans = ArrayVec::<ConnId, ORPHANS_PER_POLL>::new();
+        let destinations = &self.destinations;
+        let is_gone = |id: DestId| destinations.get(id).is_some_and(|dest| !dest.available);
+        let next = self.connections.page(from, ORPHANS_PER_POLL as u32, |id, conn| {
+            if conn.controlled == 0 && conn.dest != DestId::NONE && is_gone(conn.dest) {
+                orphans.push(id);
+            }
+        });
+        orphans.into_iter().for_each(|id| self.end(id));
+        self.orphans_from = (next != 0).then_some(next);
     }
 
     /// Ends a connection now.

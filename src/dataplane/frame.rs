@@ -41,6 +41,13 @@ pub trait Frame: Sized {
     /// Appends `tail` as further segments. Gives it back when the chain would grow beyond what a port can send.
     fn chain(&mut self, tail: Self) -> Result<(), Self>;
 
+    /// Leaves the UDP checksum to the port that sends the frame: its IPv4 header will begin `l3` bytes into the frame and
+    /// be `l3_len` long, and the checksum field holds the pseudo header's sum. False where frames cannot say so.
+    #[must_use]
+    fn leave_udp_checksum(&mut self, _l3: usize, _l3_len: usize) -> bool {
+        false
+    }
+
     /// Asks the processor to fetch the bytes that parsing will look at first.
     fn prefetch(&self) {}
 

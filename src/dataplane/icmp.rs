@@ -4,14 +4,12 @@ use super::director::{Director, Packet};
 use super::frame::Frame;
 use super::outlet::Outlet;
 use crate::model::Time;
-use crate::model::limits::{ICMP_ERRORS_BURST, ICMP_ERRORS_PER_S};
+use crate::model::limits::ICMP_ERRORS_BURST;
+use crate::tables::connections::{Direction, flags};
 use crate::wire::Header;
 use crate::wire::address::Ip4;
 use crate::wire::icmp::{IcmpError, IcmpHeader, QUOTE_LEN_MAX, may_be_answered};
 use crate::wire::ipv4::{self, Ipv4Header};
-
-/// Time in which one more error may be sent.
-const EARN_NS: u64 = 1_000_000_000 / ICMP_ERRORS_PER_S;
 
 /// How many errors may be sent at the moment.
 #[derive(Debug)]
@@ -28,12 +26,16 @@ impl Default for RateLimit {
 }
 
 impl RateLimit {
-    /// Takes a token if there is one.
-    pub fn take(&mut self, now: Time) -> bool {
-        let earned = now.since(self.filled) / EARN_NS;
+    /// Takes a token if there is one; `per_s` are earned a second, 0: there always is one.
+    pub fn take(&mut self, now: Time, per_s: u32) -> bool {
+        if per_s == 0 {
+            return true;
+        }
+        let earn_ns = (1_000_000_000 / u64::from(per_s)).max(1);
+        let earned = now.since(self.filled) / earn_ns;
         self.tokens = self.tokens.saturating_add(earned).min(ICMP_ERRORS_BURST);
         // what is left of a token's time counts for the next one
-        self.filled = Time(self.filled.0 + earned * EARN_NS);
+        self.filled = Time(self.filled.0 + earned * earn_ns);
         let has_one = self.tokens > 0;
         self.tokens -= u64::from(has_one);
         has_one
@@ -45,26 +47,39 @@ impl<F: Frame> Director<F> {
     /// as it came. What is lost here is not a packet of anybody's, so it has a counter but no drop reason.
     #[cold]
     pub(super) fn send_icmp_error(&mut self, frame: &F, packet: &Packet, error: IcmpError, out: &mut impl Outlet<F>) {
-        if self.make_icmp_error(frame, packet, error, out).is_some() {
+        if let Some(len) = self.make_icmp_error(frame, packet, error, out) {
             self.counters.icmp_sent.add(1);
+            self.count_icmp_error(packet, len);
         } else {
             self.counters.icmp_suppressed.add(1);
         }
     }
 
+    /// On its way out the kernel takes an error about a DR or TUN connection's packet for its server's and counts it.
+    fn count_icmp_error(&self, packet: &Packet, len: usize) {
+        let Some((id, Direction::In)) = self.connections.find(&packet.key) else { return };
+        let conn = self.connections.get(id);
+        if !conn.has(flags::NAT) && self.destinations.get(conn.dest).is_some_and(|dest| dest.available) {
+            let counters = self.destinations.counters(conn.dest);
+            counters.out_packets.add(1);
+            counters.out_bytes.add(len as u64);
+        }
+    }
+
+    /// The length of its IP packet.
     fn make_icmp_error(
         &mut self,
         frame: &F,
         packet: &Packet,
         error: IcmpError,
         out: &mut impl Outlet<F>,
-    ) -> Option<()> {
+    ) -> Option<usize> {
         let mut quote = [0; QUOTE_LEN_MAX + ipv4::HEADER_LEN_MAX];
         let len = usize::from(packet.parsed.ip_len).min(quote.len());
         if !frame.copy_out(packet.parsed.l3.into(), &mut quote[..len]) || !may_be_answered(&quote[..len]) {
             return None;
         }
-        if !self.icmp_limit.take(self.now) {
+        if !self.icmp_limit.take(self.now, self.snapshot.settings.icmp_errors_per_s) {
             return None;
         }
         let cause = Ipv4Header::of(&quote)?;
@@ -81,7 +96,8 @@ impl<F: Frame> Director<F> {
         if !reply.extend(&[0; 14]) || !reply.extend(&bytes[..written]) {
             return None;
         }
-        self.network.emit(reply, 14, way.neighbour, self.now, out).ok()
+        self.network.emit(reply, 14, way.neighbour, self.now, out).ok()?;
+        Some(written)
     }
 
     /// An identification for a packet of our own that may be fragmented on its way (RFC 6864 §4.2).
@@ -104,10 +120,11 @@ mod tests {
     #[test]
     fn a_burst_of_errors_is_cut_to_the_limit_and_refills() {
         let mut limit = RateLimit::default();
-        let sent = |limit: &mut RateLimit, now: Time| (0..10_000).filter(|_| limit.take(now)).count() as u64;
+        let sent = |limit: &mut RateLimit, now: Time| (0..10_000).filter(|_| limit.take(now, 1000)).count() as u64;
         assert_eq!(sent(&mut limit, Time(0)), ICMP_ERRORS_BURST);
         assert_eq!(sent(&mut limit, Time::from_ms(1)), 1);
         assert_eq!(sent(&mut limit, Time::from_ms(11)), 10);
         assert_eq!(sent(&mut limit, Time::from_ms(10_000)), ICMP_ERRORS_BURST);
+        assert!((0..10_000).all(|_| limit.take(Time::from_ms(10_000), 0)), "0 is no limit");
     }
 }

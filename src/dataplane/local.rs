@@ -6,22 +6,38 @@ use super::outlet::Outlet;
 use crate::model::DropReason;
 use crate::wire::Header;
 use crate::wire::address::Ip4;
-use crate::wire::icmp::{ECHO_REQUEST, IcmpHeader, echo_reply_in_place};
-use crate::wire::ip_protocol::ICMP;
+use crate::wire::icmp::{ECHO_REQUEST, IcmpError, IcmpHeader, echo_reply_in_place};
+use crate::wire::ip_protocol::{ICMP, SCTP, TCP, UDP};
 use crate::wire::ipv4::Ipv4Header;
 
 impl<F: Frame> Director<F> {
     /// A packet to an address of ours that belongs to no connection and no service.
     #[cold]
     pub(super) fn local(&mut self, frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
-        if packet.parsed.protocol != ICMP {
-            return Err(DropReason::NoService);
+        match packet.parsed.protocol {
+            ICMP => {}
+            // a host answers these with a RST or an ABORT of its own
+            TCP | SCTP => return Err(DropReason::NoService),
+            UDP => return self.nobody_there(&frame, packet, IcmpError::PORT_UNREACHABLE, out),
+            _ => return self.nobody_there(&frame, packet, IcmpError::PROTOCOL_UNREACHABLE, out),
         }
         let icmp = IcmpHeader::at(frame.head(), packet.parsed.l4.into()).ok_or(DropReason::L4Truncated)?;
         if icmp.kind != ECHO_REQUEST {
             return Err(DropReason::IcmpUnrelated);
         }
         self.echo_reply(frame, packet, out)
+    }
+
+    /// As a host says it (RFC 1122 §3.2.2.1).
+    fn nobody_there(
+        &mut self,
+        frame: &F,
+        packet: &Packet,
+        error: IcmpError,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        self.send_icmp_error(frame, packet, error, out);
+        Err(DropReason::NoService)
     }
 
     fn echo_reply(&mut self, mut frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {

@@ -227,6 +227,20 @@ impl<F: Frame> NetworkState<F> {
         Ok(Way { neighbour, mtu: interface.mtu, source: source.into() })
     }
 
+    fn interface_towards(&self, next_hop: NeighbourId) -> Option<&Interface> {
+        self.interfaces.get(self.neighbours.get(next_hop)?.interface.index())
+    }
+
+    /// Whether the port towards a next hop fills in UDP checksums.
+    pub fn offloads_udp_checksum(&self, next_hop: NeighbourId) -> bool {
+        self.interface_towards(next_hop).is_some_and(|i| i.udp_checksum_offload)
+    }
+
+    /// Bytes in front of the IP packet in frames to a next hop.
+    pub fn link_header_len(&self, next_hop: NeighbourId) -> Option<usize> {
+        self.interface_towards(next_hop).map(|i| if i.vlan.is_some() { 18 } else { 14 })
+    }
+
     /// The MTU towards a next hop.
     #[inline(always)]
     pub fn mtu_of(&self, neighbour: NeighbourId) -> u16 {

@@ -7,6 +7,9 @@ use crate::model::limits::PICK_UP_PER_POLL;
 use crate::model::{DestId, ServiceId};
 use std::sync::Arc;
 
+/// Of the kernel's modes of defence.
+const ALWAYS: u8 = 3;
+
 /// A snapshot on its way in.
 pub struct PickUp {
     snapshot: Arc<Snapshot>,
@@ -72,6 +75,7 @@ impl<F: Frame> Director<F> {
         }
         let snapshot = pick_up.snapshot;
         self.timeouts = snapshot.timeouts.clone();
+        self.secure_tcp = snapshot.settings.secure_tcp == ALWAYS;
         Some(std::mem::replace(&mut self.snapshot, snapshot))
     }
 
@@ -81,8 +85,12 @@ impl<F: Frame> Director<F> {
             Step::Service(id) => self.services.set(id, snapshot.services.get(id.index())),
             Step::Destination(id) => {
                 let destination = snapshot.destinations.get(id.index()).map(|d| &**d);
-                if destination.is_some_and(|d| d.available) == pick_up.is_coming_round() {
+                let is_available = destination.is_some_and(|d| d.available);
+                if is_available == pick_up.is_coming_round() {
                     self.destinations.set(id, destination);
+                }
+                if !is_available && snapshot.settings.expire_nodest_conn {
+                    self.orphans_from = Some(1);
                 }
             }
         }

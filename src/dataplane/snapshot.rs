@@ -92,6 +92,8 @@ pub struct Interface {
     pub mac: [u8; 6],
     /// IP packet bytes.
     pub mtu: u16,
+    /// The device fills in UDP checksums when asked to.
+    pub udp_checksum_offload: bool,
     /// Own addresses, each with the prefix it is connected to.
     pub addresses: Vec<IpNet>,
 }

@@ -20,9 +20,9 @@ pub enum Side {
 
 type Row = [TcpState; TcpState::COUNT];
 
-/// Rows: SYN, FIN, ACK, RST.
+/// Rows: SYN, FIN, ACK, RST. First as usual, then with `secure_tcp` (tcp_states_dos).
 #[rustfmt::skip]
-static TRANSITIONS: [[Row; 4]; 3] = [
+static TRANSITIONS: [[[Row; 4]; 3]; 2] = [[
     [ // Input   NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
         [SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR],
         [CL, CW, SS, TW, TW, TW, CL, CW, LA, LI, TW],
@@ -41,7 +41,26 @@ static TRANSITIONS: [[Row; 4]; 3] = [
         [ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES],
         [CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, CL],
     ],
-];
+], [
+    [ // Input   NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
+        [SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SA],
+        [CL, CW, SS, TW, TW, TW, CL, CW, LA, LI, SA],
+        [ES, ES, SS, SR, FW, TW, CL, CW, CL, LI, SA],
+        [CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, CL],
+    ],
+    [ // Output
+        [SS, ES, SS, SA, SS, SS, SS, SS, SS, LI, SA],
+        [TW, FW, SS, TW, FW, TW, CL, TW, LA, LI, TW],
+        [ES, ES, SS, ES, FW, TW, CL, CW, LA, ES, ES],
+        [CL, CL, SS, CL, CL, TW, CL, CL, CL, CL, CL],
+    ],
+    [ // InputOnly
+        [SA, ES, ES, SR, SA, SA, SA, SA, SA, SA, SA],
+        [CL, FW, SS, TW, FW, TW, CL, CW, LA, LI, TW],
+        [ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES],
+        [CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, CL],
+    ],
+]];
 
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
@@ -50,7 +69,7 @@ const ACK: u8 = 0x10;
 
 /// The state after a packet with `flags`. RST goes before SYN, FIN and ACK; a packet with none of them closes.
 #[inline]
-pub fn next_state(side: Side, current: u8, flags: u8) -> TcpState {
+pub fn next_state(secure: bool, side: Side, current: u8, flags: u8) -> TcpState {
     let event = match flags {
         f if f & RST != 0 => 3,
         f if f & SYN != 0 => 0,
@@ -58,7 +77,7 @@ pub fn next_state(side: Side, current: u8, flags: u8) -> TcpState {
         f if f & ACK != 0 => 2,
         _ => return CL,
     };
-    TRANSITIONS[side as usize][event].get(usize::from(current)).copied().unwrap_or(CL)
+    TRANSITIONS[usize::from(secure)][side as usize][event].get(usize::from(current)).copied().unwrap_or(CL)
 }
 
 /// Whether a packet with these flags may start a connection.
@@ -82,7 +101,7 @@ mod tests {
     fn play(events: &[(Side, u8)]) -> Vec<TcpState> {
         let mut state = NO as u8;
         let step = |&(side, flags): &(Side, u8)| {
-            let next = next_state(side, state, flags);
+            let next = next_state(false, side, state, flags);
             state = next as u8;
             next
         };
@@ -113,8 +132,8 @@ mod tests {
 
     #[test]
     fn reset_wins_over_every_other_flag_and_no_flag_closes() {
-        assert_eq!(next_state(Side::Input, ES as u8, RST | SYN | FIN | ACK), CL);
-        assert_eq!(next_state(Side::Input, ES as u8, 0), CL);
-        assert_eq!(next_state(Side::Input, 200, ACK), CL, "a state there is not counts as closed");
+        assert_eq!(next_state(false, Side::Input, ES as u8, RST | SYN | FIN | ACK), CL);
+        assert_eq!(next_state(false, Side::Input, ES as u8, 0), CL);
+        assert_eq!(next_state(false, Side::Input, 200, ACK), CL, "a state there is not counts as closed");
     }
 }

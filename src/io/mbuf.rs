@@ -206,6 +206,15 @@ impl Frame for Mbuf {
         Segments { next: Some(self.0), left: self.segment_count(), frame: PhantomData }
     }
 
+    fn leave_udp_checksum(&mut self, l3: usize, l3_len: usize) -> bool {
+        // SAFETY: the invariants above; neither field describes memory.
+        unsafe {
+            field!(self.0, ol_flags) |= dpdk_sys::PX_MBUF_TX_IPV4_UDP_CKSUM;
+            field!(self.0, tx_offload) = l3 as u64 | (l3_len as u64) << dpdk_sys::PX_MBUF_L3_LEN_SHIFT;
+        }
+        true
+    }
+
     #[inline]
     fn prepend(&mut self, n: usize) -> bool {
         // SAFETY: the invariants above, kept: `data_off` goes down by what `data_len` goes up. `n` fits in 16 bits

@@ -17,6 +17,9 @@ use super::log;
 use super::mempool::{Mempool, Pool};
 use super::queue::{RxQueue, TxQueue};
 
+/// Of `tx_offloads`: the port can fill in UDP checksums.
+pub use dpdk_sys::PX_TX_UDP_CKSUM;
+
 /// A frame is this much longer than its MTU: Ethernet's header, two VLAN tags, the FCS.
 const FRAME_OVERHEAD: usize = 14 + 2 * 4 + 4;
 /// Drivers that send chains, as their sources show, but do not announce it in every release.

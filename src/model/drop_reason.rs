@@ -43,6 +43,7 @@ drop_reasons! {
     NotSyn "not_syn" "TCP without a connection, and not a SYN that could start one";
     NoDestination "no_destination" "the service has no destination that may take it; the client was told by ICMP";
     TableFull "table_full" "the connection table is full (capacity_per_worker); existing connections go on";
+    DropPacket "drop_packet" "one of those that would begin a connection, as `drop_packet` asks for";
     DestinationGone "destination_gone" "its connection's destination was removed";
     TtlExceeded "ttl_exceeded" "its TTL ran out here; the sender was told by ICMP";
     MtuExceeded "mtu_exceeded" "longer than the MTU of its way and must not be fragmented; the sender was told by ICMP";

@@ -53,6 +53,17 @@ pub enum TunnelKind {
     Gre,
 }
 
+impl TunnelKind {
+    /// As `ipvsadm --tun-type` takes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ipip => "ipip",
+            Self::Gue => "gue",
+            Self::Gre => "gre",
+        }
+    }
+}
+
 /// Checksum of the tunnel header (`--tun-nocsum`, `--tun-csum`, `--tun-remcsum`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum TunnelChecksum {
@@ -60,4 +71,14 @@ pub enum TunnelChecksum {
     None,
     Full,
     Remote,
+}
+
+impl TunnelChecksum {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Full => "full",
+            Self::Remote => "remote",
+        }
+    }
 }

@@ -24,7 +24,7 @@ pub const HELD_MAX: usize = 1024;
 pub const HELD_PER_NEIGHBOUR_MAX: u16 = 64;
 
 /// ICMP errors a worker sends a second at most, and at once (Linux: icmp_msgs_per_sec, icmp_msgs_burst).
-pub const ICMP_ERRORS_PER_S: u64 = 1000;
+pub const ICMP_ERRORS_PER_S: u32 = 1000;
 pub const ICMP_ERRORS_BURST: u64 = 50;
 
 /// Entries of the timer wheel a worker looks at between two bursts, beyond two a received packet: expiring a million

@@ -18,5 +18,5 @@ pub use drop_reason::DropReason;
 pub use forward::{Forward, Tunnel, TunnelChecksum, TunnelKind};
 pub use ids::{DestId, InterfaceId, PortId, QueueId, ServiceId, WorkerId};
 pub use protocol::{Family, Protocol};
-pub use service::{Persistence, ServiceKey};
+pub use service::{Persistence, PersistenceEngine, ServiceKey};
 pub use time::{Tick, Time};

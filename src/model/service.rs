@@ -40,4 +40,26 @@ pub struct Persistence {
     pub timeout_s: u32,
     /// Prefix length of a client network: at most 32 for IPv4, 128 for IPv6.
     pub prefix_len: u8,
+    /// What else makes a client, instead of its network (`ipvsadm --pe`).
+    pub engine: Option<PersistenceEngine>,
+}
+
+/// A persistence engine of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PersistenceEngine {
+    /// SIP messages of one Call-ID go to one destination.
+    Sip,
+}
+
+impl PersistenceEngine {
+    /// As in `ipvsadm --pe`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sip => "sip",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        (name == "sip").then_some(Self::Sip)
+    }
 }

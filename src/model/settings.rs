@@ -11,11 +11,19 @@ pub struct Settings {
     pub conn_reuse_mode: u8,
     /// Copy DF to the outer header and tell clients the tunnel's MTU.
     pub pmtu_disc: bool,
+    /// 3: of the packets that would begin a connection, one in `am_droprate` is dropped. 1 and 2 would do so when memory
+    /// is short, which it never is: tables are made at the start.
+    pub drop_packet: u8,
+    pub am_droprate: u32,
+    /// 3: TCP connections are established by the client's answer to the server alone; 1 and 2 as above.
+    pub secure_tcp: u8,
     /// lblc and lblcr: seconds after which an unused cache entry goes, or a server set shrinks.
     pub lblc_expiration_s: u32,
     pub lblcr_expiration_s: u32,
     /// Route packets that are no service's.
     pub forward: bool,
+    /// ICMP errors a worker sends a second at most; 0: no limit.
+    pub icmp_errors_per_s: u32,
 }
 
 impl Default for Settings {
@@ -25,9 +33,13 @@ impl Default for Settings {
             expire_nodest_conn: false,
             conn_reuse_mode: 1,
             pmtu_disc: true,
+            drop_packet: 0,
+            am_droprate: 10,
+            secure_tcp: 0,
             lblc_expiration_s: 24 * 60 * 60,
             lblcr_expiration_s: 24 * 60 * 60,
             forward: false,
+            icmp_errors_per_s: super::limits::ICMP_ERRORS_PER_S,
         }
     }
 }

@@ -102,7 +102,7 @@ const TIMEOUT_MAX: u32 = 10 * Tick::PER_S;
 fn first_state() -> State {
     thread_local!(static STATE: State = {
         let macs = [(0, PORT_MACS[0]), (1, PORT_MACS[1]), (1, TAGGED_MAC)];
-        let opened = macs.map(|(port, mac)| Opened { port: PortId(port), mac });
+        let opened = macs.map(|(port, mac)| Opened { port: PortId(port), mac, udp_checksum_offload: false });
         State::new(config().clone(), &opened).expect("a state")
     });
     STATE.with(State::clone)

@@ -38,6 +38,10 @@ pub enum Request {
     DestinationAdd(DestinationSpec),
     DestinationEdit(DestinationSpec),
     DestinationDelete(DestinationRef),
+    /// A command line of ipvsadm's that changes something.
+    Ipvsadm {
+        arguments: Vec<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +54,7 @@ pub enum Topic {
     Drops,
     Neighbours,
     Routes,
+    Timeouts,
 }
 
 /// Which service.
@@ -143,6 +148,12 @@ pub enum Response {
     Error {
         message: String,
     },
+    /// What ipvsadm would exit with and say.
+    Ipvsadm {
+        code: u8,
+        message: String,
+    },
+    Timeouts(TimeoutsView),
     Services {
         /// Connections all workers' tables have room for.
         table_size: u64,

@@ -1,5 +1,8 @@
 //! What `show` answers with: plain rows, the same for people and programs. Units are in the names.
 
+use crate::model::state::TcpState;
+use crate::model::timeouts::Timeouts;
+use crate::model::{Family, ServiceKey, Tick};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,9 +21,24 @@ pub struct ServiceView {
     pub scheduler_flags: Vec<String>,
     pub persistence_timeout_s: Option<u32>,
     pub persistence_prefix_len: Option<u8>,
+    /// `sip`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistence_engine: Option<String>,
     pub one_packet: bool,
     /// In the order in which schedulers see them.
     pub destinations: Vec<DestinationView>,
+}
+
+impl ServiceView {
+    pub fn is(&self, key: &ServiceKey) -> bool {
+        match key {
+            ServiceKey::Virtual { protocol, address, port } => {
+                let same_protocol = self.protocol.eq_ignore_ascii_case(protocol.name());
+                same_protocol && (self.address, self.port) == (Some(*address), Some(*port))
+            }
+            ServiceKey::Mark { mark, family } => self.mark == Some(*mark) && self.ipv6 == (*family == Family::V6),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,11 +47,24 @@ pub struct DestinationView {
     pub port: u16,
     /// `nat`, `dr`, `tun` or `local`.
     pub forward: String,
+    /// Of those with `tun`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<TunnelView>,
     pub weight: u32,
     pub threshold_upper: u32,
     pub threshold_lower: u32,
     #[serde(flatten)]
     pub counts: DestCounts,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TunnelView {
+    /// `ipip`, `gue` or `gre`.
+    pub kind: String,
+    /// Of GUE.
+    pub port: u16,
+    /// `none`, `full` or `remote`.
+    pub checksum: String,
 }
 
 /// Sums over all workers.
@@ -48,6 +79,51 @@ pub struct DestCounts {
     pub out_packets: u64,
     pub in_bytes: u64,
     pub out_bytes: u64,
+    #[serde(default)]
+    pub rates: Rates,
+}
+
+/// What came a second lately, as `ipvsadm --rate` has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rates {
+    pub connections: u64,
+    pub in_packets: u64,
+    pub out_packets: u64,
+    pub in_bytes: u64,
+    pub out_bytes: u64,
+}
+
+impl Rates {
+    pub fn add(&mut self, other: &Self) {
+        self.connections += other.connections;
+        self.in_packets += other.in_packets;
+        self.out_packets += other.out_packets;
+        self.in_bytes += other.in_bytes;
+        self.out_bytes += other.out_bytes;
+    }
+
+    pub fn columns(&self) -> [u64; 5] {
+        [self.connections, self.in_packets, self.out_packets, self.in_bytes, self.out_bytes]
+    }
+}
+
+/// The three timeouts `ipvsadm --set` changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeoutsView {
+    pub tcp_established_s: u32,
+    pub tcp_fin_wait_s: u32,
+    pub udp_s: u32,
+}
+
+impl From<&Timeouts> for TimeoutsView {
+    fn from(timeouts: &Timeouts) -> Self {
+        let tcp = |state: TcpState| timeouts.tcp[state as usize] / Tick::PER_S;
+        Self {
+            tcp_established_s: tcp(TcpState::Established),
+            tcp_fin_wait_s: tcp(TcpState::FinWait),
+            udp_s: timeouts.udp / Tick::PER_S,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

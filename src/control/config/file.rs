@@ -85,6 +85,9 @@ pub(super) struct IpvsTable {
     pub expire_nodest_conn: Option<Switch>,
     pub conn_reuse_mode: Option<u8>,
     pub pmtu_disc: Option<Switch>,
+    pub drop_packet: Option<u8>,
+    pub am_droprate: Option<u32>,
+    pub secure_tcp: Option<u8>,
     pub lblc_expiration_s: Option<u32>,
     pub lblcr_expiration_s: Option<u32>,
 }
@@ -93,6 +96,7 @@ pub(super) struct IpvsTable {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct IpTable {
     pub forward: Option<bool>,
+    pub icmp_errors_per_s: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]

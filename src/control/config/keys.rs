@@ -291,6 +291,14 @@ keys! {
              when no reply was seen.";
         "pmtu_disc" Switch, "", Default("true"), "", "false", Reload,
             "Tunnels copy DF to the outer header and tell clients the smaller MTU.";
+        "drop_packet" Number(0, 3), "", Default("0"), "", "3", Reload,
+            "3: of the packets that would begin a connection one in `am_droprate` is dropped. 1 and 2 do so when memory is \
+             short; tables are made at the start, so it never is.";
+        "am_droprate" Number(1, 1_000_000), "packets", Default("10"), "", "100", Reload,
+            "One in so many packets is dropped with `drop_packet`.";
+        "secure_tcp" Number(0, 3), "", Default("0"), "", "3", Reload,
+            "3: a TCP connection whose server has answered is in SYNACK, and established by its client alone. 1 and 2 as \
+             with `drop_packet`.";
         "lblc_expiration_s" TIMEOUT, "seconds", Default("86_400"), "", "3_600", Reload,
             "Scheduler lblc: unused time after which a cache entry goes.";
         "lblcr_expiration_s" TIMEOUT, "seconds", Default("86_400"), "", "3_600", Reload,
@@ -299,6 +307,8 @@ keys! {
     Ip {
         "forward" Boolean, "", Means("true when any destination is `nat`, else false"), "", "true", Reload,
             "Route packets that are no service's, as real servers behind NAT need it from their gateway.";
+        "icmp_errors_per_s" Number(0, 1_000_000), "errors", Default("1_000"), "0 is unlimited", "100", Reload,
+            "ICMP errors a worker sends a second at most.";
     }
     Port {
         "name" Text, "", Required, "1 to 32 letters, digits, `.`, `_`, `-`; unique", r#""client""#, Restart,

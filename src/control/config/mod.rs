@@ -7,7 +7,7 @@ pub mod diff;
 mod error;
 mod file;
 pub mod keys;
-mod not_yet;
+pub(super) mod not_yet;
 pub mod rules;
 mod shape;
 #[cfg(test)]

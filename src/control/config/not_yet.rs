@@ -2,7 +2,7 @@
 //! its calls.
 
 use super::file::ServiceTable;
-use crate::model::Protocol;
+use crate::model::{Forward, Protocol, TunnelKind};
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -41,6 +41,16 @@ pub(super) fn workers(count: usize) -> Result<(), String> {
 /// Destinations on the director itself (forwarding method Local).
 pub(super) fn local_destination(address: IpAddr, owner: &str) -> String {
     format!("{address} is {owner}: real servers on the director itself are not supported yet")
+}
+
+/// Tunnels of other kinds than IP in IP.
+pub(in crate::control) fn tunnel(forward: Forward) -> Result<(), String> {
+    match forward {
+        Forward::Tun(tunnel) if tunnel.kind != TunnelKind::Ipip => {
+            Err(format!("tunnels of type {} are not supported yet; use ipip", tunnel.kind.name()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Keys of `[[service]]` that are read and refused.

@@ -52,8 +52,8 @@ impl OwnAddresses {
 /// What is wrong with a service by itself, without its destinations.
 pub fn check_service(service: &ServiceConfig) -> Vec<Refusal> {
     let mut refused = Vec::new();
-    let is_udp = matches!(service.key, ServiceKey::Virtual { protocol: Protocol::Udp, .. });
-    if service.one_packet && !is_udp {
+    let other = |protocol| protocol != Protocol::Udp;
+    if service.one_packet && matches!(service.key, ServiceKey::Virtual { protocol, .. } if other(protocol)) {
         refused.push(refusal(
             "one_packet",
             "only UDP has one-packet scheduling; leave the key out, or use protocol = \"udp\"",

@@ -5,7 +5,7 @@ use super::{Config, Eal, RunError};
 use crate::control::config::PortConfig as Interface;
 use crate::control::state::Opened;
 use crate::io::mempool::{Mempool, PoolConfig};
-use crate::io::port::{Port, PortConfig, PortState};
+use crate::io::port::{PX_TX_UDP_CKSUM, Port, PortConfig, PortState};
 use crate::io::queue::{RxQueue, TxQueue};
 use crate::model::PortId;
 
@@ -43,7 +43,8 @@ impl OpenPorts {
                 None => ports.add(eal, config, &interface.device, workers)?,
             };
             let mac = interface.mac.unwrap_or(ports.states[id].mac);
-            ports.opened.push(Opened { port: PortId(id as u16), mac });
+            let udp_checksum_offload = ports.states[id].tx_offloads & PX_TX_UDP_CKSUM != 0;
+            ports.opened.push(Opened { port: PortId(id as u16), mac, udp_checksum_offload });
         }
         Ok(ports)
     }
@@ -62,6 +63,8 @@ impl OpenPorts {
                 // several addresses on one device: the director filters
                 promiscuous: macs.len() > 1 && macs.iter().any(|m| Some(*m) != mac)
                     || !macs.is_empty() && macs.len() < interfaces.len(),
+                // for datagrams that come without a checksum: NAT gives them one
+                tx_offloads: PX_TX_UDP_CKSUM,
                 ..PortConfig::new(workers as u16)
             },
             &self.pool,

@@ -196,6 +196,7 @@ impl Source for Running {
             out_packets: sum(|c| c.out_packets.get()),
             in_bytes: sum(|c| c.in_bytes.get()),
             out_bytes: sum(|c| c.out_bytes.get()),
+            ..DestCounts::default()
         }
     }
 

@@ -13,11 +13,13 @@ mod reload;
 mod service;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 mod trash;
 
 pub use destination::DestinationEdit;
 pub use error::{Error, Refusal};
 pub use service::ServiceEdit;
+pub use timeouts::TimeoutsEdit;
 pub use trash::TRASH_PERIOD_S;
 
 use crate::control::config::{Config, DestinationConfig, PortConfig, ServiceConfig};
@@ -34,6 +36,8 @@ use trash::Trash;
 pub struct Opened {
     pub port: PortId,
     pub mac: [u8; 6],
+    /// It fills in UDP checksums when asked to.
+    pub udp_checksum_offload: bool,
 }
 
 /// See the module. A copy costs a few dozen pointers a thousand services.

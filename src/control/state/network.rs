@@ -42,6 +42,7 @@ fn interfaces(config: &Config, opened: &[Opened]) -> Vec<Interface> {
         vlan: port.vlan,
         mac: opened.mac,
         mtu: port.mtu,
+        udp_checksum_offload: opened.udp_checksum_offload,
         addresses: port.addresses.clone(),
     };
     config.ports.iter().zip(opened).enumerate().map(interface).collect()

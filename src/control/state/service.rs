@@ -33,6 +33,12 @@ impl State {
         self.change(|draft| draft.edit_service(key, edit))
     }
 
+    /// Removes all services (`ipvsadm -C`).
+    pub fn delete_services(&mut self, now: Time) -> Result<(), Error> {
+        let keys: Vec<_> = self.snapshot.services.iter().map(|(_, service)| service.key).collect();
+        self.change(|draft| keys.iter().try_for_each(|key| draft.delete_service(key, now)))
+    }
+
     /// Removes the service; its destinations go to the trash.
     pub fn delete_service(&mut self, key: &ServiceKey, now: Time) -> Result<(), Error> {
         self.change(|draft| draft.delete_service(key, now))

@@ -11,7 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 
 mod model;
 
-const OPENED: [Opened; 2] = [Opened { port: PortId(0), mac: [2; 6] }, Opened { port: PortId(1), mac: [3; 6] }];
+const OPENED: [Opened; 2] = [
+    Opened { port: PortId(0), mac: [2; 6], udp_checksum_offload: false },
+    Opened { port: PortId(1), mac: [3; 6], udp_checksum_offload: false },
+];
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -188,7 +191,7 @@ fn a_port_cannot_be_mapped_without_nat() {
 fn what_ipvsadm_refuses_is_refused() {
     let web = tcp("192.0.2.10:80");
     let plain = service(web, &[]);
-    let persistence = |timeout_s, prefix_len| Some(Persistence { timeout_s, prefix_len });
+    let persistence = |timeout_s, prefix_len| Some(Persistence { timeout_s, prefix_len, engine: None });
     let esp = ServiceKey::Virtual { protocol: Protocol::Esp, address: ip("192.0.2.10"), port: 0 };
     let services = [
         (ServiceConfig { key: esp, ..plain.clone() }, Refusal::Protocol),
@@ -316,7 +319,7 @@ fn an_edit_of_persistence_keeps_pool_and_plan() {
     let web = tcp("192.0.2.10:80");
     let mut state = state(&[service(web, &[nat("10.0.0.1:80", 5)])]);
     let before = Arc::clone(state.find(&web).unwrap());
-    let persistence = Some(Persistence { timeout_s: 300, prefix_len: 24 });
+    let persistence = Some(Persistence { timeout_s: 300, prefix_len: 24, engine: None });
     state.edit_service(&web, &ServiceEdit { persistence: Some(persistence), ..ServiceEdit::default() }).unwrap();
     let after = Arc::clone(state.find(&web).unwrap());
     assert!(Arc::ptr_eq(&before.pool, &after.pool) && Arc::ptr_eq(&before.plan, &after.plan));

@@ -85,9 +85,12 @@ impl<F: Frame> Director<F> {
         let mtu = self.network.mtu_of(next_hop);
         self.check_mtu(&frame, packet, mtu, out)?;
         let dest_id = self.connections.get(id).dest;
-        let counters = self.destinations.counters(dest_id);
-        counters.out_packets.add(1);
-        counters.out_bytes.add(packet.parsed.ip_len.into());
+        // what a removed server still says is not counted (ip_vs_out_stats)
+        if self.destinations.get(dest_id).is_some_and(|dest| dest.available) {
+            let counters = self.destinations.counters(dest_id);
+            counters.out_packets.add(1);
+            counters.out_bytes.add(packet.parsed.ip_len.into());
+        }
         self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
     }
 
@@ -104,7 +107,7 @@ impl<F: Frame> Director<F> {
                 Side::Input if conn.has(flags::NO_OUTPUT) => Side::InputOnly,
                 side => side,
             };
-            let next = tcp::next_state(side, conn.state, packet.parsed.tcp_flags);
+            let next = tcp::next_state(self.secure_tcp, side, conn.state, packet.parsed.tcp_flags);
             if next as u8 != conn.state {
                 self.change_state(id, next);
             }
@@ -159,6 +162,10 @@ impl<F: Frame> Director<F> {
         id: ConnId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
+        if self.snapshot.directory.services.is_empty() {
+            // with its last service the kernel's IPVS is out of the way
+            return self.local(frame, packet, out);
+        }
         if !self.snapshot.settings.expire_nodest_conn {
             return Err(DropReason::DestinationGone);
         }

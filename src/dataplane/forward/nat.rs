@@ -39,7 +39,10 @@ impl<F: Frame> Director<F> {
         self.decrement_ttl(&mut frame, packet, out)?;
         self.check_mtu(&frame, packet, way.mtu, out)?;
         let conn = self.connections.get(id);
-        rewrite(&mut frame, packet, End::Destination, conn.server, conn.server_port)?;
+        let (address, port) = (conn.server, conn.server_port);
+        if rewrite(&mut frame, packet, End::Destination, address, port)? == Udp::WithoutChecksum {
+            self.give_udp_checksum(&mut frame, packet, (way.neighbour, way.mtu));
+        }
         self.send(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.parsed.ip_len, out)
     }
 
@@ -54,15 +57,36 @@ impl<F: Frame> Director<F> {
     ) -> Result<(), DropReason> {
         self.decrement_ttl(&mut frame, packet, out)?;
         let conn = self.connections.get(id);
-        rewrite(&mut frame, packet, End::Source, conn.virt, conn.virtual_port)?;
+        let (address, port) = (conn.virt, conn.virtual_port);
+        if rewrite(&mut frame, packet, End::Source, address, port)? == Udp::WithoutChecksum {
+            self.give_udp_checksum(&mut frame, packet, next_hop);
+        }
         self.advance_state(packet, id, Side::Output);
         self.send(frame, packet.parsed.l3.into(), next_hop, packet.parsed.ip_len, out)
     }
+
+    /// A datagram that came without a checksum leaves with a full one, which the port makes where it can.
+    #[cold]
+    fn give_udp_checksum(&mut self, frame: &mut F, packet: &Packet, (next_hop, mtu): (NeighbourId, u16)) {
+        let offload = packet.parsed.ip_len <= mtu && self.network.offloads_udp_checksum(next_hop);
+        match offload.then(|| self.network.link_header_len(next_hop)).flatten() {
+            Some(l3) if leave_udp_checksum(frame, packet, l3) => {}
+            _ => fill_udp_checksum(frame, packet),
+        }
+    }
+}
+
+/// What is left to do after rewriting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Udp {
+    /// Nothing: it has the right checksum, or is not UDP.
+    Finished,
+    WithoutChecksum,
 }
 
 /// Replaces one end's address and port.
 #[inline(always)]
-fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, end: End, address: Ip4, port: [u8; 2]) -> Result<(), DropReason> {
+fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, end: End, address: Ip4, port: [u8; 2]) -> Result<Udp, DropReason> {
     let (l3, l4) = (usize::from(packet.parsed.l3), usize::from(packet.parsed.l4));
     let head = frame.head_mut();
     let ip = Ipv4Header::at_mut(head, l3).ok_or(DropReason::Internal)?;
@@ -78,15 +102,33 @@ fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, end: End, address: Ip4, por
         TCP => delta.apply(&mut TcpHeader::at_mut(head, l4).ok_or(DropReason::L4Truncated)?.checksum),
         UDP => {
             let udp = UdpHeader::at_mut(head, l4).ok_or(DropReason::L4Truncated)?;
-            if udp.has_checksum() { delta.apply_udp(&mut udp.checksum) } else { fill_udp_checksum(frame, packet) }
+            if !udp.has_checksum() {
+                return Ok(Udp::WithoutChecksum);
+            }
+            delta.apply_udp(&mut udp.checksum);
         }
         _ => {}
     }
-    Ok(())
+    Ok(Udp::Finished)
+}
+
+/// `l3`: where the IP header will be when the frame leaves.
+fn leave_udp_checksum<F: Frame>(frame: &mut F, packet: &Packet, l3: usize) -> bool {
+    let (from, l4) = (usize::from(packet.parsed.l3), usize::from(packet.parsed.l4));
+    let length = packet.parsed.frame_len() - l4;
+    let Some(ip) = Ipv4Header::at(frame.head(), from) else { return false };
+    // not complemented: the port adds the datagram to it
+    let pseudo = !Sum::pseudo_v4(ip.source(), ip.destination(), UDP, length as u16).finish().get();
+    if !frame.leave_udp_checksum(l3, l4 - from) {
+        return false;
+    }
+    if let Some(udp) = UdpHeader::at_mut(frame.head_mut(), l4) {
+        udp.checksum = U16::new(pseudo);
+    }
+    true
 }
 
 /// A full checksum over the datagram, to the end of the IP packet.
-#[cold]
 fn fill_udp_checksum<F: Frame>(frame: &mut F, packet: &Packet) {
     let (l3, l4) = (usize::from(packet.parsed.l3), usize::from(packet.parsed.l4));
     let Some(ip) = Ipv4Header::at(frame.head(), l3) else { return };

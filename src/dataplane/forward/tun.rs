@@ -30,7 +30,9 @@ impl<F: Frame> Director<F> {
         if mtu < MTU_MIN {
             return Err(DropReason::MtuExceeded);
         }
-        self.check_mtu(&frame, packet, mtu, out)?;
+        if self.snapshot.settings.pmtu_disc {
+            self.check_mtu(&frame, packet, mtu, out)?;
+        }
         let l3 = usize::from(packet.parsed.l3);
         let to = self.destinations.get(dest).ok_or(DropReason::Internal)?.address;
         let inner = Ipv4Header::at(frame.head(), l3).ok_or(DropReason::Internal)?;
@@ -50,7 +52,7 @@ impl<F: Frame> Director<F> {
         }
         let room = frame.head_mut().get_mut(l3..).ok_or(DropReason::Internal)?;
         outer.put(room).ok_or(DropReason::Internal)?;
-        // `check_mtu` let only what may be fragmented be too long; then the tunnel's packet is
+        // too long is only what may be fragmented, or without `pmtu_disc` anything; then the tunnel's packet is
         let outer_len = packet.parsed.ip_len.saturating_add(ipv4::HEADER_LEN as u16);
         self.send(frame, l3, (way.neighbour, way.mtu), outer_len, out)
     }

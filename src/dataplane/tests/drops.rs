@@ -87,6 +87,11 @@ fn origin(reason: DropReason) -> Origin {
             lab.quiet();
             lab.client_sends(&syn());
         }),
+        R::DropPacket => Here(|lab| {
+            lab.settings(|s| s.drop_packet = 3);
+            lab.publish();
+            lab.client_sends(&syn());
+        }),
         R::DestinationGone => Here(|lab| {
             lab.client_sends(&syn());
             lab.remove(DestId(0));

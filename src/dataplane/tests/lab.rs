@@ -63,6 +63,7 @@ fn network() -> Network {
         vlan,
         mac,
         mtu: 1500,
+        udp_checksum_offload: false,
         addresses: vec![address.parse().unwrap()],
     };
     let neighbour = |interface, address: [u8; 4], mac| StaticNeighbour {

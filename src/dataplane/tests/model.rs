@@ -122,7 +122,7 @@ impl Oracle {
     fn advance(&mut self, client: u16, tcp: bool, flags: u8, side: Side) {
         let known = self.connections.get_mut(&(client, tcp)).unwrap();
         let timeout_s = if tcp {
-            known.state = next_state(side, known.state as u8, flags);
+            known.state = next_state(false, side, known.state as u8, flags);
             match known.state {
                 TcpState::Established => 900,
                 TcpState::SynRecv | TcpState::CloseWait => SYN_RECV_S,

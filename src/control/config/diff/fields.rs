@@ -70,8 +70,9 @@ pub(super) fn options_text(options: Options) -> String {
 }
 
 pub(super) fn persistence_text(persistence: Persistence) -> String {
-    let Persistence { timeout_s, prefix_len } = persistence;
-    format!("{timeout_s} s /{prefix_len}")
+    let Persistence { timeout_s, prefix_len, engine } = persistence;
+    let engine = engine.map_or_else(String::new, |engine| format!(" {}", engine.name()));
+    format!("{timeout_s} s /{prefix_len}{engine}")
 }
 
 pub(super) fn destination_fields(destination: &DestinationConfig) -> Fields {
@@ -132,17 +133,25 @@ pub fn setting_values(settings: &Settings) -> Vec<(&'static str, String)> {
         expire_nodest_conn,
         conn_reuse_mode,
         pmtu_disc,
+        drop_packet,
+        am_droprate,
+        secure_tcp,
         lblc_expiration_s,
         lblcr_expiration_s,
         forward,
+        icmp_errors_per_s,
     } = settings;
     vec![
         ("sloppy_tcp", sloppy_tcp.to_string()),
         ("expire_nodest_conn", expire_nodest_conn.to_string()),
         ("conn_reuse_mode", conn_reuse_mode.to_string()),
         ("pmtu_disc", pmtu_disc.to_string()),
+        ("drop_packet", drop_packet.to_string()),
+        ("am_droprate", am_droprate.to_string()),
+        ("secure_tcp", secure_tcp.to_string()),
         ("lblc_expiration_s", lblc_expiration_s.to_string()),
         ("lblcr_expiration_s", lblcr_expiration_s.to_string()),
         ("forward", forward.to_string()),
+        ("icmp_errors_per_s", icmp_errors_per_s.to_string()),
     ]
 }

@@ -194,7 +194,7 @@ fn a_misspelt_timeout_names_the_nearest() {
 fn the_kernels_name_without_its_unit_leads_to_the_key() {
     assert_eq!(
         refusal("[dpdk]", "[ipvs]\nlblc_expiration = 1\n[dpdk]"),
-        "t.toml:2: [ipvs] `lblc_expiration`: unknown key, did you mean `lblc_expiration_s`? Known keys: sloppy_tcp, expire_nodest_conn, conn_reuse_mode, pmtu_disc, lblc_expiration_s, lblcr_expiration_s"
+        "t.toml:2: [ipvs] `lblc_expiration`: unknown key, did you mean `lblc_expiration_s`? Known keys: sloppy_tcp, expire_nodest_conn, conn_reuse_mode, pmtu_disc, drop_packet, am_droprate, secure_tcp, lblc_expiration_s, lblcr_expiration_s"
     );
 }
 

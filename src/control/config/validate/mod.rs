@@ -6,7 +6,7 @@ mod routes;
 mod services;
 
 use super::error::{Problems, nearest, quoted};
-use super::file::{File, IpvsTable, Switch, TimeoutsTable, WorkersTable};
+use super::file::{File, IpTable, IpvsTable, Switch, TimeoutsTable, WorkersTable};
 use super::keys::Table;
 use super::not_yet;
 use super::{Config, ConnectionsConfig, DestinationConfig, DpdkConfig, Idle, ServiceConfig, WorkersConfig, values};
@@ -30,7 +30,7 @@ pub(super) fn validate(file: &File, problems: &mut Problems<'_>) -> Config {
     let routes = routes::routes(file, &ports, &names, own_problems_only, problems);
     let neighbours = routes::neighbours(file, &ports, &names, problems);
     let mut services = services::services(file, &ports, &names, problems);
-    let settings = settings(&file.ipvs, file.ip.forward.unwrap_or_else(|| any_nat(&services)));
+    let settings = settings(&file.ipvs, &file.ip, &services);
     for service in &mut services {
         service.options = service.options.with(&settings);
     }
@@ -105,7 +105,7 @@ fn timeouts(table: &TimeoutsTable) -> Timeouts {
     timeouts
 }
 
-fn settings(table: &IpvsTable, forward: bool) -> Settings {
+fn settings(table: &IpvsTable, ip: &IpTable, services: &[ServiceConfig]) -> Settings {
     let default = Settings::default();
     let is_on = |switch: Option<Switch>, default| switch.map_or(default, Switch::is_on);
     Settings {
@@ -113,9 +113,13 @@ fn settings(table: &IpvsTable, forward: bool) -> Settings {
         expire_nodest_conn: is_on(table.expire_nodest_conn, default.expire_nodest_conn),
         conn_reuse_mode: table.conn_reuse_mode.unwrap_or(default.conn_reuse_mode),
         pmtu_disc: is_on(table.pmtu_disc, default.pmtu_disc),
+        drop_packet: table.drop_packet.unwrap_or(default.drop_packet),
+        am_droprate: table.am_droprate.unwrap_or(default.am_droprate),
+        secure_tcp: table.secure_tcp.unwrap_or(default.secure_tcp),
         lblc_expiration_s: table.lblc_expiration_s.unwrap_or(default.lblc_expiration_s),
         lblcr_expiration_s: table.lblcr_expiration_s.unwrap_or(default.lblcr_expiration_s),
-        forward,
+        forward: ip.forward.unwrap_or_else(|| any_nat(services)),
+        icmp_errors_per_s: ip.icmp_errors_per_s.unwrap_or(default.icmp_errors_per_s),
     }
 }
 

@@ -113,6 +113,7 @@ fn parse_destination(line: &str) -> DestinationView {
         address: at.ip(),
         port: at.port(),
         forward: forward.to_owned(),
+        tunnel: None,
         weight: words[3].parse().unwrap(),
         threshold_upper: 0,
         threshold_lower: 0,
@@ -140,6 +141,7 @@ fn parse_service(line: &str) -> ServiceView {
         scheduler_flags: flags.map_or(vec![], |flags| flags.split(',').map(str::to_owned).collect()),
         persistence_timeout_s: after("persistent").map(|timeout| timeout.parse().unwrap()),
         persistence_prefix_len: after("persistent").map(|_| prefix_len.unwrap_or(if ipv6 { 128 } else { 32 })),
+        persistence_engine: None,
         one_packet: words.contains(&"ops"),
         destinations: Vec::new(),
     }

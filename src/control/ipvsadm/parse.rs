@@ -1,0 +1,424 @@
+//! A command line to a [`Command`], with ipvsadm's checks in ipvsadm's order.
+
+use super::failure::Failure;
+use super::listing::{Columns, Style};
+use super::option::{Id, Words};
+use super::permitted::{Group, Seen, Verb};
+use super::{Command, List, ServerSpec, ServiceSpec};
+use crate::control::config::values;
+use crate::control::state::TimeoutsEdit;
+use crate::model::{Family, Forward, Protocol, ServiceKey, Tunnel, TunnelChecksum, TunnelKind};
+use crate::sched::Options;
+use crate::sched::registry::SchedulerKind;
+use std::net::{IpAddr, SocketAddr};
+
+/// 31 days, ipvsadm's MAX_TIMEOUT.
+const TIMEOUT_S_MAX: u32 = 86_400 * 31;
+/// Of `-p` without a value (IPVS_SVC_PERSISTENT_TIMEOUT).
+const PERSISTENCE_TIMEOUT_S: u32 = 360;
+/// Of `-x` and `-y`.
+const THRESHOLD_MAX: u32 = 65_535;
+/// Longest sync message: 65535 less IPv6 and UDP headers.
+const SYNC_LEN_MAX: u32 = 65_535 - 40 - 8;
+
+/// The words after `ipvsadm`.
+pub fn parse<W: Into<String>>(words: impl IntoIterator<Item = W>) -> Result<Command, Failure> {
+    let words: Vec<String> = words.into_iter().map(Into::into).collect();
+    if words.is_empty() {
+        return Ok(Command::List(List::Services { only: None, style: Style::default() }));
+    }
+    let mut words = Words::new(words);
+    let verb = match words.next() {
+        Ok(Some((Id::Help, _))) => return Ok(Command::Help),
+        Ok(Some((Id::Version, _))) => return Ok(Command::Version),
+        Ok(Some((option, value))) => verb(option, value.as_deref())?,
+        _ => return Err(try_help()),
+    };
+    let mut line = Line::default();
+    while let Some((option, value)) = words.next()? {
+        line.take(option, value.unwrap_or_default())?;
+    }
+    let timeouts = if verb == Verb::Set { Some(timeouts(&mut words)?) } else { None };
+    if let Some(word) = words.others.first() {
+        return Err(Failure::usage(format!("unexpected argument {word}")));
+    }
+    line.seen.check(verb)?;
+    line.command(verb, timeouts)
+}
+
+fn try_help() -> Failure {
+    Failure::refused("Try `ipvsadm -h' or 'ipvsadm --help' for more information.")
+}
+
+fn verb(option: Id, value: Option<&str>) -> Result<Verb, Failure> {
+    let verb = Verb::of(option).ok_or_else(try_help)?;
+    let is_side = matches!(value, Some("master" | "backup"));
+    match verb {
+        Verb::StartDaemon if !is_side => Err(Failure::usage("illegal start-daemon parameter specified")),
+        Verb::StopDaemon if !is_side => Err(Failure::usage("illegal start_daemon specified")),
+        _ => Ok(verb),
+    }
+}
+
+fn timeouts(words: &mut Words) -> Result<TimeoutsEdit, Failure> {
+    if words.others.len() < 3 {
+        return Err(Failure::usage("--set option requires 3 timeout values"));
+    }
+    let values: Vec<String> = words.others.drain(..3).collect();
+    let seconds = |index: usize| timeout(&values[index], 0);
+    Ok(TimeoutsEdit { tcp_established_s: seconds(0)?, tcp_fin_wait_s: seconds(1)?, udp_s: seconds(2)? })
+}
+
+fn timeout(text: &str, min: u32) -> Result<u32, Failure> {
+    number(text, min, TIMEOUT_S_MAX).ok_or_else(|| Failure::usage(format!("invalid timeout value `{text}' specified")))
+}
+
+fn number(text: &str, min: u32, max: u32) -> Option<u32> {
+    text.parse().ok().filter(|number| (min..=max).contains(number))
+}
+
+/// The options of a command line so far.
+struct Line {
+    seen: Seen,
+    protocol: Protocol,
+    address: Option<SocketAddr>,
+    mark: Option<u32>,
+    mark_family: Family,
+    scheduler: String,
+    scheduler_flags: Vec<String>,
+    persistence_timeout_s: Option<u32>,
+    persistence_prefix_len: Option<u8>,
+    persistence_engine: Option<String>,
+    one_packet: bool,
+    server: Option<SocketAddr>,
+    forward: Forward,
+    tunnel: Tunnel,
+    weight: u32,
+    threshold_upper: u32,
+    threshold_lower: u32,
+    style: Style,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            seen: Seen::default(),
+            protocol: Protocol::Tcp,
+            address: None,
+            mark: None,
+            mark_family: Family::V4,
+            scheduler: String::new(),
+            scheduler_flags: Vec::new(),
+            persistence_timeout_s: None,
+            persistence_prefix_len: None,
+            persistence_engine: None,
+            one_packet: false,
+            server: None,
+            forward: Forward::Dr,
+            tunnel: Tunnel::default(),
+            weight: 1,
+            threshold_upper: 0,
+            threshold_lower: 0,
+            style: Style::default(),
+        }
+    }
+}
+
+impl Line {
+    fn take(&mut self, option: Id, value: String) -> Result<(), Failure> {
+        match option {
+            Id::TcpService => self.service(Protocol::Tcp, &value),
+            Id::UdpService => self.service(Protocol::Udp, &value),
+            Id::SctpService => self.service(Protocol::Sctp, &value),
+            Id::MarkService => self.mark(&value),
+            Id::Ipv6 => self.ipv6(),
+            Id::Scheduler => self.scheduler(value),
+            Id::Persistent => self.persistent(&value),
+            Id::Netmask => self.netmask(&value),
+            Id::Engine => self.engine(value),
+            Id::OnePacket => self.one_packet(),
+            Id::SchedulerFlags => self.flags(&value),
+            Id::RealServer => self.server(&value),
+            Id::Masquerading => self.forward(Forward::Nat),
+            Id::Gatewaying => self.forward(Forward::Dr),
+            Id::Ipip => self.forward(Forward::Tun(Tunnel::default())),
+            Id::TunnelType => self.tunnel_type(&value),
+            Id::TunnelPort => self.tunnel_port(&value),
+            Id::TunnelNoChecksum => self.tunnel_checksum(Group::TunnelNoChecksum, TunnelChecksum::None),
+            Id::TunnelChecksum => self.tunnel_checksum(Group::TunnelChecksum, TunnelChecksum::Full),
+            Id::TunnelRemoteChecksum => self.tunnel_checksum(Group::TunnelRemoteChecksum, TunnelChecksum::Remote),
+            Id::Weight => self.weight(&value),
+            Id::UpperThreshold => self.threshold_upper(&value),
+            Id::LowerThreshold => self.threshold_lower(&value),
+            _ if Verb::of(option).is_some() || matches!(option, Id::Help | Id::Version) => {
+                Err(Failure::usage("multiple commands specified"))
+            }
+            _ => self.take_of_list(option, &value),
+        }
+    }
+
+    fn take_of_list(&mut self, option: Id, value: &str) -> Result<(), Failure> {
+        match option {
+            Id::Numeric => self.seen.add(Group::Numeric),
+            Id::Connection => self.seen.add(Group::Connection),
+            Id::Timeout => self.seen.add(Group::Timeout),
+            Id::Daemon => self.seen.add(Group::Daemon),
+            Id::Stats => self.columns(Group::Stats, Columns::Stats),
+            Id::Rate => self.columns(Group::Rate, Columns::Rates),
+            Id::Thresholds => self.columns(Group::Thresholds, Columns::Thresholds),
+            Id::PersistentConn => self.columns(Group::PersistentConn, Columns::Persistence),
+            Id::TunnelInfo => self.columns(Group::TunnelInfo, Columns::Tunnels),
+            Id::NoSort => {
+                self.style.sorted = false;
+                self.seen.add(Group::NoSort)
+            }
+            Id::Exact => {
+                self.style.exact = true;
+                self.seen.add(Group::Exact)
+            }
+            // for scripts written when it was not the default
+            Id::Sort => Ok(()),
+            _ => self.take_of_daemon(option, value),
+        }
+    }
+
+    fn take_of_daemon(&mut self, option: Id, value: &str) -> Result<(), Failure> {
+        let within = |min, max, what: &str| match number(value, min, max) {
+            Some(_) => Ok(()),
+            None => Err(Failure::usage(format!("illegal {what} specified"))),
+        };
+        let group = match option {
+            Id::Sync => within(0, 255, "syncid").map(|()| Group::SyncId),
+            Id::SyncMaxLen => within(1, SYNC_LEN_MAX, "sync-maxlen").map(|()| Group::SyncMaxLen),
+            Id::McastPort => within(1, 65_535, "mcast-port").map(|()| Group::McastPort),
+            Id::McastTtl => within(1, 255, "mcast-ttl").map(|()| Group::McastTtl),
+            Id::McastAddress => match value.parse::<IpAddr>() {
+                Ok(address) if address.is_multicast() => Ok(Group::McastAddress),
+                _ => Err(Failure::usage("illegal mcast-group specified")),
+            },
+            _ => Ok(Group::McastInterface),
+        };
+        self.seen.add(group?)
+    }
+
+    fn service(&mut self, protocol: Protocol, text: &str) -> Result<(), Failure> {
+        self.seen.add(Group::Service)?;
+        let (address, port) =
+            place(text).ok_or_else(|| Failure::usage("illegal virtual server address[:port] specified"))?;
+        self.protocol = protocol;
+        self.address = Some(SocketAddr::new(address, port.unwrap_or(0)));
+        Ok(())
+    }
+
+    fn mark(&mut self, text: &str) -> Result<(), Failure> {
+        self.seen.add(Group::Service)?;
+        let hexadecimal = || text.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let mark = text.parse().ok().or_else(hexadecimal).filter(|mark| *mark != 0);
+        self.mark = Some(mark.ok_or_else(|| Failure::usage(format!("invalid fwmark value `{text}' specified")))?);
+        Ok(())
+    }
+
+    fn ipv6(&mut self) -> Result<(), Failure> {
+        if self.mark.is_none() {
+            return Err(Failure::usage("-6 used before -f"));
+        }
+        self.mark_family = Family::V6;
+        Ok(())
+    }
+
+    fn scheduler(&mut self, name: String) -> Result<(), Failure> {
+        self.scheduler = name;
+        self.seen.add(Group::Scheduler)
+    }
+
+    fn persistent(&mut self, text: &str) -> Result<(), Failure> {
+        self.seen.add(Group::Persistent)?;
+        let seconds = if text.is_empty() { PERSISTENCE_TIMEOUT_S } else { timeout(text, 1)? };
+        self.persistence_timeout_s = Some(seconds);
+        Ok(())
+    }
+
+    fn netmask(&mut self, text: &str) -> Result<(), Failure> {
+        self.seen.add(Group::Netmask)?;
+        let illegal = |what: &str| Failure::usage(format!("illegal {what} specified"));
+        let prefix_len = if self.family() == Family::V6 {
+            number(text, 1, 128).ok_or_else(|| illegal("ipv6 netmask"))? as u8
+        } else {
+            let mask = text.parse().ok().filter(IpAddr::is_ipv4);
+            let mask = mask.and_then(|mask| ipnet::ip_mask_to_prefix(mask).ok()).filter(|length| *length > 0);
+            mask.ok_or_else(|| illegal("virtual server persistent mask"))?
+        };
+        self.persistence_prefix_len = Some(prefix_len);
+        Ok(())
+    }
+
+    fn engine(&mut self, name: String) -> Result<(), Failure> {
+        self.persistence_engine = Some(name);
+        self.seen.add(Group::Engine)
+    }
+
+    fn one_packet(&mut self) -> Result<(), Failure> {
+        self.one_packet = true;
+        self.seen.add(Group::OnePacket)
+    }
+
+    /// They are looked up among those of the scheduler named so far.
+    fn flags(&mut self, text: &str) -> Result<(), Failure> {
+        self.seen.add(Group::SchedulerFlags)?;
+        let kind = SchedulerKind::from_name(&self.scheduler).unwrap_or_default();
+        let flags = text.split(',');
+        for flag in flags.clone() {
+            let known = values::scheduler_flag(kind, flag, &mut Options::default());
+            known.map_err(|_| Failure::usage(format!("invalid scheduler flag `{flag}'")))?;
+        }
+        self.scheduler_flags = flags.map(str::to_owned).collect();
+        Ok(())
+    }
+
+    /// Without a port it is the service's.
+    fn server(&mut self, text: &str) -> Result<(), Failure> {
+        self.seen.add(Group::RealServer)?;
+        let (address, port) =
+            place(text).ok_or_else(|| Failure::usage("illegal real server address[:port] specified"))?;
+        let port = port.or(self.address.map(|service| service.port())).unwrap_or(0);
+        self.server = Some(SocketAddr::new(address, port));
+        Ok(())
+    }
+
+    fn forward(&mut self, forward: Forward) -> Result<(), Failure> {
+        self.forward = forward;
+        self.seen.add(Group::Forward)
+    }
+
+    fn tunnel_type(&mut self, text: &str) -> Result<(), Failure> {
+        let known = [TunnelKind::Ipip, TunnelKind::Gue, TunnelKind::Gre].into_iter().find(|kind| kind.name() == text);
+        self.tunnel.kind = known.ok_or_else(|| Failure::usage("illegal tunnel type specified"))?;
+        self.seen.add(Group::TunnelType)
+    }
+
+    fn tunnel_port(&mut self, text: &str) -> Result<(), Failure> {
+        let port = number(text, 1, 65_535).ok_or_else(|| Failure::usage("illegal tunnel port specified"))?;
+        self.tunnel.port = port as u16;
+        self.seen.add(Group::TunnelPort)
+    }
+
+    fn tunnel_checksum(&mut self, group: Group, checksum: TunnelChecksum) -> Result<(), Failure> {
+        self.tunnel.checksum = checksum;
+        self.seen.add(group)
+    }
+
+    fn weight(&mut self, text: &str) -> Result<(), Failure> {
+        self.weight = number(text, 0, i32::MAX as u32).ok_or_else(|| Failure::usage("illegal weight specified"))?;
+        self.seen.add(Group::Weight)
+    }
+
+    fn threshold_upper(&mut self, text: &str) -> Result<(), Failure> {
+        let limit = number(text, 0, THRESHOLD_MAX).ok_or_else(|| Failure::usage("illegal u_threshold specified"))?;
+        self.threshold_upper = limit;
+        self.seen.add(Group::UpperThreshold)
+    }
+
+    fn threshold_lower(&mut self, text: &str) -> Result<(), Failure> {
+        let limit = number(text, 0, THRESHOLD_MAX).ok_or_else(|| Failure::usage("illegal l_threshold specified"))?;
+        self.threshold_lower = limit;
+        self.seen.add(Group::LowerThreshold)
+    }
+
+    fn columns(&mut self, group: Group, columns: Columns) -> Result<(), Failure> {
+        self.style.columns = columns;
+        self.seen.add(group)
+    }
+
+    fn family(&self) -> Family {
+        self.address.map_or(self.mark_family, |address| Family::of(address.ip()))
+    }
+
+    fn key(&self) -> Option<ServiceKey> {
+        let of_mark = self.mark.map(|mark| ServiceKey::Mark { mark, family: self.mark_family });
+        let virt = |at: SocketAddr| ServiceKey::Virtual { protocol: self.protocol, address: at.ip(), port: at.port() };
+        of_mark.or_else(|| self.address.map(virt))
+    }
+
+    fn command(self, verb: Verb, timeouts: Option<TimeoutsEdit>) -> Result<Command, Failure> {
+        let key = self.key();
+        // `Seen::check` has seen to it for the verbs that need one
+        let needed = || key.ok_or_else(|| Failure::usage("You need to supply the 'service-address' option"));
+        Ok(match verb {
+            Verb::Add => Command::AddService(self.service_spec(needed()?)?),
+            Verb::Edit => Command::EditService(self.service_spec(needed()?)?),
+            Verb::Delete => Command::DeleteService(needed()?),
+            Verb::Clear => Command::Clear,
+            Verb::AddServer => Command::AddServer(needed()?, self.server_spec(&needed()?)?),
+            Verb::EditServer => Command::EditServer(needed()?, self.server_spec(&needed()?)?),
+            Verb::DeleteServer => Command::DeleteServer(needed()?, self.real_server()?),
+            Verb::Zero => Command::Zero(key),
+            Verb::Set => Command::SetTimeouts(timeouts.unwrap_or_default()),
+            Verb::List => Command::List(self.list(key)),
+            Verb::Save => Command::Save,
+            Verb::Restore => Command::Restore,
+            Verb::StartDaemon => Command::StartDaemon,
+            Verb::StopDaemon => Command::StopDaemon,
+        })
+    }
+
+    fn service_spec(self, key: ServiceKey) -> Result<ServiceSpec, Failure> {
+        if let ServiceKey::Virtual { protocol, port, .. } = key {
+            if port == 0 && self.persistence_timeout_s.is_none() {
+                return Err(Failure::usage("Zero port specified for non-persistent service"));
+            }
+            if self.one_packet && protocol != Protocol::Udp {
+                return Err(Failure::usage("One-Packet Scheduling is only for UDP virtual services"));
+            }
+        }
+        let scheduler = if self.scheduler.is_empty() { SchedulerKind::default().name().into() } else { self.scheduler };
+        Ok(ServiceSpec {
+            key,
+            scheduler,
+            scheduler_flags: self.scheduler_flags,
+            persistence_timeout_s: self.persistence_timeout_s,
+            persistence_prefix_len: self.persistence_prefix_len,
+            persistence_engine: self.persistence_engine,
+            one_packet: self.one_packet,
+        })
+    }
+
+    fn real_server(&self) -> Result<SocketAddr, Failure> {
+        self.server.ok_or_else(|| Failure::usage("You need to supply the 'real-server' option"))
+    }
+
+    /// The port stays as it is in packets that are not rewritten, so it is the service's, whatever was given.
+    fn server_spec(&self, key: &ServiceKey) -> Result<ServerSpec, Failure> {
+        let mut at = self.real_server()?;
+        if let (ServiceKey::Virtual { port, .. }, Forward::Dr | Forward::Tun(_)) = (key, self.forward) {
+            at.set_port(*port);
+        }
+        let is_tunnel = matches!(self.forward, Forward::Tun(_));
+        if Family::of(at.ip()) != key.family() && !is_tunnel {
+            return Err(Failure::usage("Different address family is allowed only for tunneling servers"));
+        }
+        let Self { weight, threshold_upper, threshold_lower, .. } = *self;
+        let forward = if is_tunnel { Forward::Tun(self.tunnel) } else { self.forward };
+        Ok(ServerSpec { at, forward, weight, threshold_upper, threshold_lower })
+    }
+
+    fn list(&self, only: Option<ServiceKey>) -> List {
+        if self.seen.has(Group::Connection) {
+            List::Connections
+        } else if self.seen.has(Group::Timeout) {
+            List::Timeouts
+        } else if self.seen.has(Group::Daemon) {
+            List::Daemons
+        } else {
+            List::Services { only, style: self.style }
+        }
+    }
+}
+
+/// `ADDRESS`, `ADDRESS:PORT`, `[ADDRESS]`, `[ADDRESS]:PORT`.
+fn place(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    if let Ok(at) = text.parse::<SocketAddr>() {
+        return Some((at.ip(), Some(at.port())));
+    }
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().map(|address| (address, None))
+}

@@ -1,0 +1,70 @@
+//! `ipvsadm -S -n`: the command lines that make the services again. As with ipvsadm thresholds are not among them.
+
+use super::listing::{mask, place, sort};
+use crate::control::api::views::{DestinationView, ServiceView};
+use std::io::{self, Write};
+
+pub fn save(out: &mut dyn Write, mut services: Vec<ServiceView>) -> io::Result<()> {
+    sort(&mut services);
+    for service in &services {
+        let name = selector(service);
+        writeln!(out, "-A {name} -s {}{}", service.scheduler, options(service))?;
+        service.destinations.iter().try_for_each(|d| writeln!(out, "-a {name} {}", server(d)))?;
+    }
+    Ok(())
+}
+
+/// `-t 192.0.2.10:80`, `-f 7 -6`.
+fn selector(service: &ServiceView) -> String {
+    let option = match service.protocol.as_str() {
+        "tcp" => "-t",
+        "udp" => "-u",
+        "sctp" => "--sctp-service",
+        _ => "-f",
+    };
+    match (service.address, service.port) {
+        (Some(address), Some(port)) => format!("{option} {}", place(address, port)),
+        _ => format!("{option} {}{}", service.mark.unwrap_or(0), if service.ipv6 { " -6" } else { "" }),
+    }
+}
+
+fn options(service: &ServiceView) -> String {
+    let mut text = String::new();
+    if let Some(timeout_s) = service.persistence_timeout_s {
+        text += &format!(" -p {timeout_s}");
+        text += &mask(service.persistence_prefix_len, service.ipv6).map_or_else(String::new, |m| format!(" -M {m}"));
+    }
+    if let Some(engine) = &service.persistence_engine {
+        text += &format!(" --pe {engine}");
+    }
+    if service.one_packet {
+        text += " -o";
+    }
+    if !service.scheduler_flags.is_empty() {
+        text += &format!(" -b {}", service.scheduler_flags.join(","));
+    }
+    text
+}
+
+fn server(d: &DestinationView) -> String {
+    let forward = match d.forward.as_str() {
+        "nat" => "-m",
+        "tun" => "-i",
+        _ => "-g",
+    };
+    format!("-r {} {forward} -w {}{}", place(d.address, d.port), d.weight, tunnel(d))
+}
+
+fn tunnel(d: &DestinationView) -> String {
+    let Some(tunnel) = &d.tunnel else { return String::new() };
+    let checksum = match tunnel.checksum.as_str() {
+        "full" => "--tun-csum",
+        "remote" => "--tun-remcsum",
+        _ => "--tun-nocsum",
+    };
+    match tunnel.kind.as_str() {
+        "gue" => format!(" --tun-type gue --tun-port {} {checksum}", tunnel.port),
+        "gre" => format!(" --tun-type gre {checksum}"),
+        kind => format!(" --tun-type {kind}"),
+    }
+}

@@ -178,7 +178,7 @@ fn compare_connection(row: &Row, remaining_s: f64, conn: &Connection) -> Result<
         return Err(format!("connection {} is {}, expected {}", show(&name_of(conn)), conn.state, row.state));
     }
     let later_s = conn.expires_s - remaining_s;
-    if later_s < -(TOLERANCE_S + CUT_OFF_S) || later_s > TOLERANCE_S + CUT_OFF_S + UNREPORTED_S {
+    if !(-(TOLERANCE_S + CUT_OFF_S)..=TOLERANCE_S + CUT_OFF_S + UNREPORTED_S).contains(&later_s) {
         return Err(format!(
             "connection {} {} expires in {:.2} s, expected {remaining_s:.1} s",
             show(&name_of(conn)),

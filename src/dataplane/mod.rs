@@ -12,6 +12,7 @@ pub mod frame;
 pub mod icmp;
 pub mod local;
 pub mod mailbox;
+pub mod marks;
 pub mod network;
 pub mod outlet;
 pub mod pick_up;

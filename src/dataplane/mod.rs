@@ -15,6 +15,7 @@ pub mod listing;
 pub mod local;
 pub mod mailbox;
 pub mod nd;
+pub mod marks;
 pub mod network;
 pub mod outlet;
 pub mod pick_up;

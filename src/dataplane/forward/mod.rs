@@ -13,7 +13,7 @@ use super::frame::Frame;
 use super::outlet::Outlet;
 use super::tcp::{self, Side};
 use crate::model::state::TcpState;
-use crate::model::{DestId, DropReason, Protocol};
+use crate::model::{DestId, DropReason, Protocol, TimeoutsId};
 use crate::tables::connections::{ConnId, flags};
 use crate::wire::Header;
 use crate::wire::ip::{IpError, IpHeader};
@@ -98,6 +98,8 @@ impl<F: Frame> Director<F> {
     #[inline(always)]
     pub(super) fn advance_state<A: Family>(&mut self, packet: &Packet<A>, id: ConnId, side: Side) {
         let now = self.tick;
+        let dest = self.destinations.get(self.connections.table::<A>().get(id).dest);
+        let timeouts = dest.map_or(TimeoutsId::default(), |dest| dest.timeouts);
         let timeout = if packet.parsed.protocol == Protocol::Tcp.number() {
             let flags = if A::IS_V6 { packet.parsed.state_flags } else { packet.parsed.tcp_flags };
             if flags == 0 && is_cut_off(packet) {
@@ -112,9 +114,9 @@ impl<F: Frame> Director<F> {
             if next as u8 != conn.state {
                 self.change_state::<A>(id, next);
             }
-            self.timeouts.tcp[next as usize]
+            self.timeouts.get(timeouts).tcp[next as usize]
         } else {
-            self.timeouts.udp
+            self.timeouts.get(timeouts).udp
         };
         self.connections.table_mut::<A>().touch(id, timeout, now);
     }

@@ -219,7 +219,7 @@ fn port(p: &PortView) -> Vec<String> {
     names.into_iter().chain([link, queues, p.steering.clone()]).chain(counters).collect()
 }
 
-const WORKERS: [(&str, Align); 11] = [
+const WORKERS: [(&str, Align); 13] = [
     ("WORKER", Align::Right),
     ("CORE", Align::Right),
     ("CONNECTIONS", Align::Right),
@@ -230,14 +230,24 @@ const WORKERS: [(&str, Align); 11] = [
     ("TRANSMITTED", Align::Right),
     ("CONSUMED", Align::Right),
     ("TRANSIT", Align::Right),
+    ("REASSEMBLED", Align::Right),
+    ("FRAGMENTED", Align::Right),
     ("DROPPED", Align::Right),
 ];
 
 fn worker(w: &WorkerView) -> Vec<String> {
     let place = [u64::from(w.worker), u64::from(w.core)];
     let connections = [w.connections, w.capacity, w.connections_created, w.connections_expired];
-    let packets = [w.received, w.transmitted, w.consumed, w.transit, w.dropped];
-    place.into_iter().chain(connections).chain(packets).map(|n| n.to_string()).collect()
+    let packets = [w.received, w.transmitted, w.consumed, w.transit];
+    let fragments = [w.packets_reassembled, w.packets_fragmented];
+    place
+        .into_iter()
+        .chain(connections)
+        .chain(packets)
+        .chain(fragments)
+        .chain([w.dropped])
+        .map(|n| n.to_string())
+        .collect()
 }
 
 const DROPS: [(&str, Align); 3] = [("REASON", Align::Left), ("COUNT", Align::Right), ("EXPLANATION", Align::Left)];

@@ -256,6 +256,10 @@ impl Source for Running {
                 transit: c.transit.get(),
                 icmp_sent: c.icmp_sent.get(),
                 icmp_suppressed: c.icmp_suppressed.get(),
+                packets_reassembled: c.packets_reassembled.get(),
+                fragments_reassembled: c.fragments_reassembled.get(),
+                packets_fragmented: c.packets_fragmented.get(),
+                fragments_created: c.fragments_created.get(),
                 dropped: c.drops.iter().map(|d| d.get()).sum(),
                 bursts: c.bursts.get(),
             }

@@ -112,7 +112,7 @@ impl Sent {
             return vec![frame];
         }
         let data = total - header;
-        let size = (data / 3 + 7 & !7).max(8);
+        let size = ((data / 3 + 7) & !7).max(8);
         let cut = |at: usize| {
             let len = size.min(data - at);
             let start = l3 + header + at;

@@ -38,7 +38,7 @@ fn fragment(id: u16, offset: u16, len: u8) -> Vec<u8> {
     edited(|ip| {
         ip[3] = 20 + len;
         ip[4..6].copy_from_slice(&id.to_be_bytes());
-        ip[6..8].copy_from_slice(&(0x2000 | offset / 8).to_be_bytes());
+        ip[6..8].copy_from_slice(&(0x2000 | (offset / 8)).to_be_bytes());
     })
 }
 

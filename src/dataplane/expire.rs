@@ -72,8 +72,11 @@ impl<F: Frame> Director<F> {
         self.orphans_from = (next != 0).then_some(next);
     }
 
-    /// Ends a connection now.
+    /// Ends a connection now. One that others depend on only lets no more packets find it, and ends after them.
     pub(super) fn end(&mut self, id: ConnId) {
+        if self.connections.get(id).controlled > 0 {
+            return self.connections.hide(id);
+        }
         let conn = self.connections.remove(id);
         self.ended(&conn);
     }

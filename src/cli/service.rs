@@ -4,7 +4,7 @@ use super::{Failure, command};
 use crate::control::api::{Request, ServiceRef, ServiceSpec};
 use clap::ValueEnum;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// Add, edit or delete a virtual service of the running director
@@ -94,8 +94,8 @@ pub struct Spec {
     #[arg(long, value_name = "SECONDS")]
     persistence_timeout: Option<u32>,
     /// Clients of one such network keep to one destination: 255.255.255.0, or a prefix length
-    #[arg(long, value_name = "MASK", value_parser = prefix_len)]
-    persistence_mask: Option<u8>,
+    #[arg(long, value_name = "MASK")]
+    persistence_mask: Option<String>,
     /// One-packet scheduling, UDP only: a decision for every packet
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     one_packet: Option<bool>,
@@ -112,15 +112,9 @@ impl Spec {
             scheduler: self.scheduler.clone(),
             scheduler_flags: self.scheduler_flags.as_ref().map(flags),
             persistence_timeout_s: self.persistence_timeout,
-            persistence_prefix_len: self.persistence_mask,
+            persistence_mask: self.persistence_mask.clone(),
             one_packet: self.one_packet,
             port: self.port.clone(),
         })
     }
-}
-
-fn prefix_len(text: &str) -> Result<u8, String> {
-    let mask = |address: IpAddr| ipnet::ip_mask_to_prefix(address).ok();
-    let length = text.parse().ok().or_else(|| text.parse().ok().and_then(mask));
-    length.ok_or_else(|| "expected a mask like 255.255.255.0, or a prefix length like 24".to_owned())
 }

@@ -29,7 +29,7 @@ fn spec(service: ServiceRef) -> ServiceSpec {
         scheduler: None,
         scheduler_flags: None,
         persistence_timeout_s: None,
-        persistence_prefix_len: None,
+        persistence_mask: None,
         one_packet: None,
         port: None,
     }
@@ -108,16 +108,18 @@ fn commands_get_the_refusals_of_the_file() {
 
 #[test]
 fn a_mask_alone_changes_the_mask_of_the_persistence_there_is() {
-    let old = Some(Persistence { timeout_s: 60, prefix_len: 32, engine: None });
-    let edit = |timeout_s, prefix_len, old| {
-        let spec = ServiceSpec { persistence_timeout_s: timeout_s, persistence_prefix_len: prefix_len, ..spec(web()) };
+    let mask = |length: u8| ClientMask::V4(std::net::Ipv4Addr::from_bits(u32::MAX << (32 - length)));
+    let old = Some(Persistence { timeout_s: 60, mask: mask(32), engine: None });
+    let edit = |timeout_s, length: Option<u8>, old| {
+        let persistence_mask = length.map(|length| length.to_string());
+        let spec = ServiceSpec { persistence_timeout_s: timeout_s, persistence_mask, ..spec(web()) };
         persistence_edit(&spec, old)
     };
-    let persistence = |timeout_s, prefix_len| Ok(Some(Some(Persistence { timeout_s, prefix_len, engine: None })));
+    let persistence = |timeout_s, length| Ok(Some(Some(Persistence { timeout_s, mask: mask(length), engine: None })));
     assert_eq!(edit(None, Some(24), old), persistence(60, 24));
     assert_eq!(edit(Some(5), None, None), persistence(5, 32));
     assert_eq!(
-        edit(Some(5), None, Some(Persistence { timeout_s: 60, prefix_len: 24, engine: None })),
+        edit(Some(5), None, Some(Persistence { timeout_s: 60, mask: mask(24), engine: None })),
         persistence(5, 24)
     );
     assert_eq!(edit(Some(0), None, old), Ok(Some(None)));

@@ -14,6 +14,7 @@ pub mod icmp;
 pub mod listing;
 pub mod local;
 pub mod mailbox;
+pub mod marks;
 pub mod network;
 pub mod outlet;
 pub mod pick_up;

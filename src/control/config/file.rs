@@ -82,12 +82,18 @@ impl Switch {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct IpvsTable {
     pub sloppy_tcp: Option<Switch>,
+    pub sloppy_sctp: Option<Switch>,
     pub expire_nodest_conn: Option<Switch>,
+    pub expire_quiescent_template: Option<Switch>,
     pub conn_reuse_mode: Option<u8>,
     pub pmtu_disc: Option<Switch>,
     pub drop_packet: Option<u8>,
     pub am_droprate: Option<u32>,
+    pub drop_entry: Option<u8>,
     pub secure_tcp: Option<u8>,
+    pub cache_bypass: Option<Switch>,
+    pub nat_icmp_send: Option<Switch>,
+    pub schedule_icmp: Option<Switch>,
     pub lblc_expiration_s: Option<u32>,
     pub lblcr_expiration_s: Option<u32>,
 }

@@ -284,8 +284,12 @@ keys! {
     Ipvs {
         "sloppy_tcp" Switch, "", Default("false"), "", "true", Reload,
             "Schedule a TCP connection on any packet but a RST, not only on a SYN.";
+        "sloppy_sctp" Switch, "", Default("false"), "", "true", Reload,
+            "Schedule an SCTP association on any packet, not only on an INIT.";
         "expire_nodest_conn" Switch, "", Default("false"), "", "true", Reload,
             "A packet of a connection whose destination was removed expires the connection.";
+        "expire_quiescent_template" Switch, "", Default("false"), "", "true", Reload,
+            "Persistence to a quiesced destination (weight 0) ends: its clients are scheduled anew.";
         "conn_reuse_mode" Number(0, 3), "", Default("1"), "", "0", Reload,
             "A SYN that hits a finished connection: 0 reuses it, 1 schedules anew, 2 and 3 do so in FIN_WAIT as well \
              when no reply was seen.";
@@ -296,9 +300,19 @@ keys! {
              short; tables are made at the start, so it never is.";
         "am_droprate" Number(1, 1_000_000), "packets", Default("10"), "", "100", Reload,
             "One in so many packets is dropped with `drop_packet`.";
+        "drop_entry" Number(0, 3), "", Default("0"), "", "3", Reload,
+            "3: once a second one part in 32 of the connection table is looked through, and connections that are only \
+             half open, or hardly used, are ended. 1 and 2 as with `drop_packet`.";
         "secure_tcp" Number(0, 3), "", Default("0"), "", "3", Reload,
             "3: a TCP connection whose server has answered is in SYNACK, and established by its client alone. 1 and 2 as \
              with `drop_packet`.";
+        "cache_bypass" Switch, "", Default("false"), "", "true", Reload,
+            "A marked packet for which its service has no destination goes to where it is addressed, for transparent \
+             caches.";
+        "nat_icmp_send" Switch, "", Default("false"), "", "true", Reload,
+            "A destination behind NAT is told by ICMP when its packet belongs to no connection.";
+        "schedule_icmp" Switch, "", Default("false"), "", "true", Reload,
+            "An ICMP error about an unknown connection is scheduled as the packet that it quotes.";
         "lblc_expiration_s" TIMEOUT, "seconds", Default("86_400"), "", "3_600", Reload,
             "Scheduler lblc: unused time after which a cache entry goes.";
         "lblcr_expiration_s" TIMEOUT, "seconds", Default("86_400"), "", "3_600", Reload,

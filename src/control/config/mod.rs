@@ -21,7 +21,7 @@ pub use error::{ConfigError, Problem};
 pub use crate::dataplane::worker::Idle;
 use crate::model::settings::Settings;
 use crate::model::timeouts::Timeouts;
-use crate::model::{Forward, Persistence, ServiceKey};
+use crate::model::{Departures, Forward, Persistence, ServiceKey};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
 use ipnet::IpNet;
@@ -130,6 +130,7 @@ pub struct ServiceConfig {
     pub options: Options,
     pub persistence: Option<Persistence>,
     pub one_packet: bool,
+    pub departures: Departures,
     /// The port that answers ARP and ND for the address, as an index into [`Config::ports`]; `None`: the one whose
     /// subnet the address lies in.
     pub port: Option<usize>,

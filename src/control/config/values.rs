@@ -4,11 +4,11 @@
 use super::error::quoted;
 use super::not_yet;
 use super::shape::unknown_word;
-use crate::model::{Forward, Protocol, Tunnel};
+use crate::model::{ClientMask, Family, Forward, Protocol, Tunnel};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
 use ipnet::IpNet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// A unicast IP address.
 pub fn address(text: &str) -> Result<IpAddr, String> {
@@ -109,6 +109,18 @@ pub fn protocol(text: &str) -> Result<Protocol, String> {
         _ => return Err(unknown_word(text, ["tcp", "udp"].into_iter())),
     };
     not_yet::protocol(protocol).map(|()| protocol)
+}
+
+/// A mask of client addresses: `255.255.255.0` for IPv4, a prefix length for either family.
+pub fn client_mask(text: &str, family: Family) -> Result<ClientMask, String> {
+    let mask = text.strip_prefix('/').unwrap_or(text).parse().ok();
+    let of_length = |length: u8| Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0));
+    match (family, mask) {
+        (Family::V4, Some(ClientMask::V6(length @ 1..=32))) => Ok(ClientMask::V4(of_length(length))),
+        (_, Some(mask)) if mask.family() == family => Ok(mask),
+        (Family::V4, _) => Err(format!("{} is not a mask; expected one like \"255.255.255.0\"", quoted(text))),
+        (Family::V6, _) => Err(format!("{} is not a prefix length; expected one like \"64\"", quoted(text))),
+    }
 }
 
 /// A forwarding method.

@@ -145,7 +145,20 @@ impl Draft {
 fn describe(id: DestId, service: ServiceId, config: &DestinationConfig) -> Destination {
     let DestinationConfig { address, port, forward, weight, threshold_upper, threshold_lower } = *config;
     let available = true;
-    Destination { id, service, address, port, forward, weight, threshold_upper, threshold_lower, available }
+    let (departures, timeouts) = Default::default();
+    Destination {
+        id,
+        service,
+        address,
+        port,
+        forward,
+        weight,
+        threshold_upper,
+        threshold_lower,
+        departures,
+        timeouts,
+        available,
+    }
 }
 
 /// Address and port: what tells the destinations of one service apart.

@@ -41,8 +41,8 @@ pub enum Refusal {
     ZeroMark,
     #[error("a persistence timeout is between 1 and 2678400 seconds (31 days)")]
     PersistenceTimeout,
-    #[error("the client network's prefix is between 1 and the address's length")]
-    PersistencePrefix,
+    #[error("the mask of client networks is one of IPv4, or for IPv6 a prefix length between 1 and 128")]
+    PersistenceMask,
     #[error("address not unicast")]
     NotUnicast,
     #[error("different address family is allowed only for tunneling servers (forward = tun)")]

@@ -23,7 +23,7 @@ pub use timeouts::TimeoutsEdit;
 pub use trash::TRASH_PERIOD_S;
 
 use crate::control::config::{Config, DestinationConfig, PortConfig, ServiceConfig};
-use crate::dataplane::snapshot::{Changes, Service, Snapshot};
+use crate::dataplane::snapshot::{Changes, Directory, Service, Snapshot};
 use crate::model::{DestId, PortId, Protocol, ServiceId, ServiceKey, Time};
 use hashbrown::HashMap;
 use ids::Ids;
@@ -120,6 +120,7 @@ impl State {
             options: service.options,
             persistence: service.persistence,
             one_packet: service.one_packet,
+            departures: service.departures,
             port: self.arp_ports.get(&service.id).copied(),
             destinations,
         }
@@ -210,11 +211,13 @@ impl Draft {
     fn finish_directory(&mut self) -> Result<bool, Error> {
         let State { config, opened, arp_ports, snapshot, .. } = &mut self.state;
         let keys = || snapshot.directory.services.keys();
+        let has_marks = keys().any(|key| matches!(key, ServiceKey::Mark { .. }));
         let has_ftp = keys().any(|key| matches!(key, ServiceKey::Virtual { protocol: Protocol::Tcp, port: 21, .. }));
         let has_wildcard = keys().any(|key| matches!(key, ServiceKey::Virtual { port: 0, .. }));
-        if (has_ftp, has_wildcard) != (snapshot.directory.has_ftp, snapshot.directory.has_wildcard) {
+        let Directory { has_marks: marks, has_ftp: ftp, has_wildcard: wildcard, .. } = *snapshot.directory;
+        if (has_marks, has_ftp, has_wildcard) != (marks, ftp, wildcard) {
             let directory = Arc::make_mut(&mut snapshot.directory);
-            (directory.has_ftp, directory.has_wildcard) = (has_ftp, has_wildcard);
+            (directory.has_marks, directory.has_ftp, directory.has_wildcard) = (has_marks, has_ftp, has_wildcard);
         }
         let network = network::network(config, opened, &snapshot.directory, arp_ports)?;
         let changed = !network::is_same(&network, &snapshot.network);

@@ -7,7 +7,7 @@ use super::super::rules::{OwnAddresses, check_destination, check_service};
 use super::super::{DestinationConfig, PortConfig, ServiceConfig, not_yet, values};
 use super::ports::PortNames;
 use super::{accept, line_of, place, port_index};
-use crate::model::{Forward, ServiceKey};
+use crate::model::{Departures, Forward, ServiceKey};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
 use hashbrown::HashMap;
@@ -54,6 +54,7 @@ fn service(table: &Spanned<ServiceTable>, names: &PortNames<'_>, problems: &mut 
         options,
         persistence: None,
         one_packet: typed.one_packet.as_ref().is_some_and(|on| *on.get_ref()),
+        departures: Departures::default(),
         port,
         destinations: Vec::new(),
     };

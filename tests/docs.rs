@@ -155,6 +155,7 @@ const fn advice(reason: DropReason) -> &'static str {
             "Find the other station, by its MAC address in a capture: a real server's `arp_ignore`?"
         }
         DropReason::NoService => "Add the service, or look at its protocol and port: `pollux show services`",
+        DropReason::FtpChecksumBad => "A device on the way damages packets; look for it where the counter grows",
         DropReason::NotSyn => {
             "A few are normal after a restart or a timeout; many: asymmetric routing, or raise `tcp_established_s`"
         }

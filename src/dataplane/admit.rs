@@ -4,10 +4,11 @@ use super::director::{Director, Packet};
 use super::family::Family;
 use super::forward::Inbound;
 use super::frame::Frame;
+use super::ftp::CONTROL_PORT;
 use super::outlet::Outlet;
 use super::tcp;
 use crate::model::timeouts::FIRST_S;
-use crate::model::{DestId, DropReason, Forward, Protocol, ServiceId, Tick};
+use crate::model::{DestId, DropReason, Forward, Protocol, ServiceId, ServiceKey, Tick};
 use crate::sched::Flow;
 use crate::tables::connections::{Conn, ConnId, flags};
 use crate::wire::ip::IpError;
@@ -25,6 +26,9 @@ impl<F: Frame> Director<F> {
         packet: &Packet<A>,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
+        if let Some(id) = self.connections.table::<A>().find_without_port(&packet.key) {
+            return self.follow_awaited(frame, packet, id, out);
+        }
         let destination = packet.key.destination;
         let Some(local) = self.network.local(destination.to_ip()) else {
             return self.not_ours(frame, packet, out);
@@ -77,6 +81,9 @@ impl<F: Frame> Director<F> {
         if flow.client_port == FTP_DATA {
             return self.local(frame, packet, out);
         }
+        if self.is_beside(service, flow.destination_port) {
+            return self.local(frame, packet, out);
+        }
         let Some(dest) = self.services.schedule(service, &self.destinations, &flow) else {
             self.send_icmp_error(&frame, packet, IpError::PortUnreachable, out);
             return Err(DropReason::NoDestination);
@@ -87,6 +94,13 @@ impl<F: Frame> Director<F> {
             self.end::<A>(id);
         }
         forwarded
+    }
+
+    /// What goes to other ports belongs to an FTP service only if it is persistent; else it is the host's (ip_vs_leave).
+    fn is_beside(&self, service: ServiceId, port: u16) -> bool {
+        let Some(state) = self.services.get(service) else { return false };
+        let is_other = matches!(state.service.key, ServiceKey::Virtual { port: own, .. } if own != 0 && own != port);
+        is_other && state.service.persistence.is_none()
     }
 
     /// Whether a packet of its kind may begin a connection.
@@ -126,7 +140,9 @@ impl<F: Frame> Director<F> {
         let state = self.destinations.get(dest).ok_or(DropReason::Internal)?;
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
         let is_nat = state.forward == Forward::Nat;
+        let is_ftp = is_nat && packet.parsed.protocol == TCP && [c, d] == CONTROL_PORT;
         let method = match state.forward {
+            Forward::Nat if is_ftp => flags::NAT | flags::HELPED,
             Forward::Nat => flags::NAT,
             Forward::Dr => flags::NO_OUTPUT,
             Forward::Tun(_) => flags::NO_OUTPUT | flags::TUN,
@@ -148,6 +164,7 @@ impl<F: Frame> Director<F> {
         };
         let id = self.connections.table_mut::<A>().insert(conn, self.tick).map_err(|_| DropReason::TableFull)?;
         self.destinations.bind(dest);
+        self.destinations.count_connection(dest);
         self.counters.connections_created.add(1);
         Ok(id)
     }

@@ -8,6 +8,7 @@ use super::destinations::{Destinations, SharedCounters};
 use super::family::{Family, Packets, PerFamily, Tables};
 use super::forward::Inbound;
 use super::frame::Frame;
+use super::ftp::Sessions;
 use super::icmp::RateLimit;
 use super::network::NetworkState;
 use super::outlet::Outlet;
@@ -60,6 +61,7 @@ pub struct Director<F: Frame> {
     pub(super) connections: Tables,
     pub(super) destinations: Destinations,
     pub(super) services: Services,
+    pub(super) ftp: Sessions,
     pub(super) network: NetworkState<F>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) timeouts: Arc<Timeouts>,
@@ -90,6 +92,7 @@ impl<F: Frame> Director<F> {
             connections: Tables::new(capacity, seeds, now.tick())?,
             destinations: Destinations::new()?,
             services: Services::default(),
+            ftp: Sessions::default(),
             network: NetworkState::default(),
             snapshot: Arc::default(),
             timeouts: Arc::default(),

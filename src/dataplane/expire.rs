@@ -98,6 +98,9 @@ impl<F: Frame> Director<F> {
 
     fn ended<A: Family>(&mut self, conn: &Conn<A>) {
         self.counters.connections_expired.add(1);
+        if conn.has(flags::HELPED) {
+            self.ftp.remove(conn.extra);
+        }
         if conn.dest != DestId::NONE && !conn.has(flags::UNBOUND) {
             self.destinations.unbind(conn.dest, conn.has(flags::INACTIVE));
         }

@@ -10,6 +10,7 @@ pub mod family;
 pub mod forward;
 pub mod fragment;
 pub mod frame;
+pub mod ftp;
 pub mod icmp;
 pub mod listing;
 pub mod local;

@@ -41,6 +41,7 @@ drop_reasons! {
     ArpNotOurs "arp_not_ours" "an ARP request for an address that is not answered on this port";
     ArpConflict "arp_conflict" "an ARP packet in which another station claims an address of ours";
     NoService "no_service" "addressed to a virtual or own address, but no service has this protocol and port";
+    FtpChecksumBad "ftp_checksum_bad" "on an FTP control connection behind NAT, with a wrong TCP checksum";
     NotSyn "not_syn" "TCP or SCTP without a connection, and neither a SYN nor an INIT that could start one";
     NoDestination "no_destination" "the service has no destination that may take it; the client was told by ICMP";
     TableFull "table_full" "the connection table is full (capacity_per_worker); existing connections go on";

@@ -3,7 +3,7 @@
 //! The order is the kernel's: from the client, state first and TTL and MTU when the packet leaves (ip_vs_in,
 //! ip_vs_xmit.c); from the server, TTL and MTU first, as the packet is being routed (ip_forward), then state.
 
-mod nat;
+pub(super) mod nat;
 mod tun;
 
 use super::destinations::{DestState, Way};
@@ -68,7 +68,8 @@ impl<F: Frame> Director<F> {
             flags::NAT => self.send_nat_in(frame, packet, id, way, out),
             flags::TUN => self.send_tun(frame, packet, dest_id, way, out),
             flags::LOCAL => self.local(frame, packet, out),
-            _ => self.send_dr(frame, packet, way, out),
+            0 => self.send_dr(frame, packet, way, out),
+            _ => self.helped_in(frame, packet, id, way, out),
         }
     }
 
@@ -85,14 +86,22 @@ impl<F: Frame> Director<F> {
         let next_hop = self.network.next_hop(packet.key.destination, self.now)?;
         let mtu = self.network.mtu_of(next_hop);
         self.check_mtu(&frame, packet, mtu, out)?;
+        if self.connections.table::<A>().get(id).has(flags::HELPED) {
+            return self.helped_out(frame, packet, id, (next_hop, mtu), out);
+        }
+        self.count_out::<A>(id, packet.parsed.ip_len);
+        self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
+    }
+
+    #[inline(always)]
+    pub(super) fn count_out<A: Family>(&self, id: ConnId, ip_len: u16) {
         let dest_id = self.connections.table::<A>().get(id).dest;
         // what a removed server still says is not counted (ip_vs_out_stats)
         if self.destinations.get(dest_id).is_some_and(|dest| dest.available) {
             let counters = self.destinations.counters(dest_id);
             counters.out_packets.add(1);
-            counters.out_bytes.add(packet.parsed.ip_len.into());
+            counters.out_bytes.add(ip_len.into());
         }
-        self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
     }
 
     /// The connection's state after this packet, its counts, its timer.

@@ -74,6 +74,14 @@ fn origin(reason: DropReason) -> Origin {
             lab.feed(CLIENT_SIDE, &arp_frame([0xff; 6], None, &claim));
         }),
         R::NoService => Here(|lab| drop(lab.client_sends(&tcp(client(1), at("192.0.2.10:81"), SYN)))),
+        R::FtpChecksumBad => Here(|lab| {
+            let service = lab.service(crate::model::Protocol::Tcp, "192.0.2.10:21", "rr");
+            lab.add(service, "10.0.0.1:21", Forward::Nat, 1);
+            lab.publish();
+            let mut bytes = tcp(client(1), at("192.0.2.10:21"), SYN).bytes();
+            bytes[50] ^= 1;
+            lab.feed(CLIENT_SIDE, &bytes);
+        }),
         R::NotSyn => Here(|lab| drop(lab.client_sends(&tcp(client(1), vip(), ACK)))),
         R::NoDestination => Here(|lab| {
             lab.edit(DestId(0), |d| d.weight = 0);

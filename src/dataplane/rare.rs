@@ -38,7 +38,7 @@ impl<F: Frame> Director<F> {
         let found = self.connections.table::<A>().find(&packet.key);
         if let Some((id, Direction::In)) = found
             && packet.chunk == Some(chunk::INIT)
-            && self.may_start_anew::<A>(id)
+            && self.is_over::<A>(id)
         {
             return self.start_anew(frame, &packet, id, out);
         }
@@ -61,7 +61,7 @@ impl<F: Frame> Director<F> {
         if next as u8 != conn.state {
             self.change_state::<A>(id, next as u8, next.is_active());
         }
-        self.timeouts.sctp[next as usize]
+        self.timeouts.global().sctp[next as usize]
     }
 
     /// AH and ESP never begin a connection: they follow that of the key exchange between the same hosts.

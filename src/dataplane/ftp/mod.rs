@@ -204,7 +204,7 @@ impl<F: Frame> Director<F> {
     /// Makes a data connection, unless it is `known` already, and lets it wait for its first packet.
     fn expect<A: Family>(&mut self, known: Option<ConnId>, data: Conn<A>) -> Result<ConnId, DropReason> {
         let listen = TcpState::Listen;
-        let timeout = self.timeouts.tcp[listen as usize];
+        let timeout = self.timeouts.global().tcp[listen as usize];
         let id = match known {
             Some(id) => id,
             None => self.insert_data(Conn { timeout, ..data })?,

@@ -12,5 +12,6 @@ mod model;
 mod nat;
 mod nd;
 mod packets;
+mod rare;
 mod snapshots;
 mod worker;

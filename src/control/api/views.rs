@@ -192,6 +192,9 @@ pub struct WorkerView {
     pub fragments_created: u64,
     pub dropped: u64,
     pub bursts: u64,
+    /// Times a port's link came up.
+    #[serde(default)]
+    pub link_ups: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

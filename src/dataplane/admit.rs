@@ -74,7 +74,7 @@ impl<F: Frame> Director<F> {
         if flow.client_port == FTP_DATA {
             return self.local(frame, packet, out);
         }
-        let Some(dest) = self.services.schedule(service, &self.destinations, &flow) else {
+        let Some(dest) = self.services.schedule(service, &mut self.destinations, &flow) else {
             self.send_icmp_error(&frame, packet, IcmpError::PORT_UNREACHABLE, out);
             return Err(DropReason::NoDestination);
         };

@@ -8,12 +8,17 @@ use crate::model::DropReason;
 use crate::wire::Header;
 use crate::wire::arp::{ArpPacket, FRAME_LEN};
 use crate::wire::ethernet::{EthernetHeader, MacAddr, ethertype};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 impl<F: Frame> Director<F> {
     /// An ARP frame came in: learn its sender, answer its question in place.
     #[cold]
-    pub(super) fn arp(&mut self, mut frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+    pub(super) fn arp<A>(
+        &mut self,
+        mut frame: F,
+        packet: &Packet<A>,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
         let l3 = usize::from(packet.parsed.l3);
         let wanted = l3 + ArpPacket::LEN;
         if frame.head().len() < wanted && !frame.pull(wanted) {
@@ -56,7 +61,7 @@ impl<F: Frame> Director<F> {
             if !self.announces {
                 continue;
             }
-            if let Some(interface) = self.network.interfaces.get(interface.index()) {
+            if let (Some(interface), IpAddr::V4(address)) = (self.network.interfaces.get(interface.index()), address) {
                 let gratuitous = ArpPacket::gratuitous(MacAddr(interface.mac), address);
                 send(&gratuitous, MacAddr::BROADCAST, interface, out);
             }

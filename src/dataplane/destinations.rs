@@ -5,7 +5,7 @@ use crate::model::{DestCounters, DestId, Destination, Forward, ServiceId, Tunnel
 use crate::sched::{Load, Loads, Pool, Ranking, SchedulerKind};
 use crate::tables::memory::{Mapping, NoMemory, Zeroed};
 use crate::tables::neighbours::NeighbourId;
-use crate::wire::address::{Address, Ip4};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// Counters of every destination, shared with the control thread, which only reads.
@@ -22,7 +22,7 @@ pub struct Way {
     /// IP packet bytes that fit.
     pub mtu: u16,
     /// The outer source address of tunnels.
-    pub source: Ip4,
+    pub source: IpAddr,
 }
 
 /// A destination as forwarding sees it.
@@ -32,7 +32,7 @@ pub struct DestState {
     pub forward: Forward,
     pub available: bool,
     pub overloaded: bool,
-    pub address: Ip4,
+    pub address: IpAddr,
     pub port: [u8; 2],
     pub weight: u32,
     pub service: ServiceId,
@@ -56,7 +56,7 @@ impl Default for DestState {
             forward: Forward::Dr,
             available: false,
             overloaded: false,
-            address: Ip4::default(),
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: [0; 2],
             weight: 0,
             service: ServiceId(u32::MAX),
@@ -112,7 +112,7 @@ impl Destinations {
                 forward: d.forward,
                 available: d.available,
                 overloaded: state.overloaded,
-                address: Ip4::from_ip(d.address).unwrap_or_default(),
+                address: d.address,
                 port: d.port.to_be_bytes(),
                 weight: d.weight,
                 service: d.service,

@@ -28,7 +28,6 @@ drop_reasons! {
     NotOurMac "not_our_mac" "addressed to another station (the port is in promiscuous mode)";
     UnknownVlan "unknown_vlan" "its VLAN tag belongs to no port of the configuration";
     UnknownEthertype "unknown_ethertype" "neither IP nor ARP";
-    Ipv6 "ipv6" "an IPv6 packet; only IPv4 is forwarded yet";
     IpHeaderBad "ip_header_bad" "IP version or header length makes no sense";
     IpChecksumBad "ip_checksum_bad" "the IP header checksum is wrong";
     IpLengthBad "ip_length_bad" "the IP length is shorter than its header or longer than the frame";

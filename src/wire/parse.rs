@@ -1,10 +1,12 @@
 //! Frame → [`Parsed`]: where the headers begin and what the packet path decides by, found out once a packet.
 //!
-//! Checked as IPVS checks (ip_rcv, ip_vs_fill_iph): Ethernet, one 802.1Q tag, IPv4 version, lengths and header checksum,
-//! room for the ports. Not checked: anything in the transport header, which passes unchanged.
+//! Checked as IPVS checks (ip_rcv, ip6_rcv, ip_vs_fill_iph): Ethernet, one 802.1Q tag, IP version, lengths and IPv4's
+//! header checksum, IPv6's extension headers up to the transport header, room for the ports. Not checked: anything in the transport header, which passes unchanged.
 
+use super::Header;
 use super::ethernet::ethertype;
-use super::ip_protocol::{ICMP, SCTP, TCP, UDP};
+use super::ip_protocol::{ICMP, ICMPV6, SCTP, TCP, UDP};
+use super::ipv6::{HEADER_LEN, Ipv6Header, upper_layer};
 
 /// What kind of packet a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -109,7 +111,7 @@ fn parse_network(head: &[u8], frame_len: usize, l3: usize, vlan: u16, parsed: &m
             parse_ipv4(head, frame_len, l3, vlan, header, parsed)?;
         }
         ethertype::ARP => *parsed = bare(Kind::Arp, l3, vlan, frame_len),
-        ethertype::IPV6 => *parsed = bare(Kind::Ipv6, l3, vlan, frame_len),
+        ethertype::IPV6 => parse_ipv6(head, frame_len, l3, vlan, parsed)?,
         _ => return Err(Malformed::UnknownEthertype),
     }
     Ok(())
@@ -159,6 +161,43 @@ fn parse_ipv4(
     parse_transport(head, frame_len, l3 + header, l3 + usize::from(ip_len), ip[9], parsed)
 }
 
+/// RFC 8200. A head that ends before the upper layer does asks for more of the frame.
+fn parse_ipv6(head: &[u8], frame_len: usize, l3: usize, vlan: u16, parsed: &mut Parsed) -> Result<(), Malformed> {
+    let ip = Ipv6Header::at(head, l3).ok_or(Malformed::Truncated)?;
+    if ip.version() != 6 {
+        return Err(Malformed::IpHeaderBad);
+    }
+    let ip_len = u16::try_from(ip.total_len()).map_err(|_| Malformed::IpLengthBad)?;
+    let end = l3 + usize::from(ip_len);
+    if end > frame_len {
+        return Err(Malformed::IpLengthBad);
+    }
+    (parsed.kind, parsed.vlan, parsed.l3, parsed.ip_len) = (Kind::Ipv6, vlan, l3 as u8, ip_len);
+    if matches!(ip.next_header, TCP | UDP) {
+        (parsed.protocol, parsed.l4, parsed.fragment) = (ip.next_header, (l3 + HEADER_LEN) as u16, false);
+        return parse_transport(head, frame_len, l3 + HEADER_LEN, end, ip.next_header, parsed);
+    }
+    parse_extensions(head, frame_len, end, parsed)
+}
+
+#[cold]
+fn parse_extensions(head: &[u8], frame_len: usize, end: usize, parsed: &mut Parsed) -> Result<(), Malformed> {
+    let l3 = usize::from(parsed.l3);
+    let is_cut_off = head.len() < end;
+    let upper = match upper_layer(&head[l3..end.min(head.len())]) {
+        Some(upper) => upper,
+        None if is_cut_off => return Err(Malformed::Truncated),
+        None => return Err(Malformed::IpHeaderBad),
+    };
+    (parsed.protocol, parsed.l4) = (upper.protocol, (l3 + upper.offset) as u16);
+    parsed.fragment = upper.fragment.is_some();
+    if parsed.fragment {
+        (parsed.tcp_flags, parsed.ports) = (0, 0);
+        return Ok(());
+    }
+    parse_transport(head, frame_len, l3 + upper.offset, end, upper.protocol, parsed)
+}
+
 /// `l4` is where the transport header begins, `end` where the IP packet ends.
 #[inline(always)]
 fn parse_transport(
@@ -173,14 +212,14 @@ fn parse_transport(
     let wanted = match protocol {
         // whole headers, although only ports and flags are read here: rewriting wants the checksums in the head too
         TCP => TCP_LEN,
-        UDP | ICMP => 8,
+        UDP | ICMP | ICMPV6 => 8,
         SCTP => 4,
         _ => return Ok(()),
     };
     if let Some(transport) = head.get(l4..l4 + wanted)
         && l4 + wanted <= end
     {
-        if protocol != ICMP {
+        if !is_icmp(protocol) {
             parsed.ports = u32::from_ne_bytes([transport[0], transport[1], transport[2], transport[3]]);
         }
         if protocol == TCP {
@@ -200,12 +239,16 @@ fn parse_short_transport(head: &[u8], frame_len: usize, end: usize, parsed: &mut
         return Err(Malformed::Truncated);
     }
     match head.get(l4..l4 + 4) {
-        Some(ports) if l4 + 4 <= end && parsed.protocol != ICMP => {
+        Some(ports) if l4 + 4 <= end && !is_icmp(parsed.protocol) => {
             parsed.ports = u32::from_ne_bytes([ports[0], ports[1], ports[2], ports[3]]);
             Ok(())
         }
         _ => Err(Malformed::L4Truncated),
     }
+}
+
+fn is_icmp(protocol: u8) -> bool {
+    matches!(protocol, ICMP | ICMPV6)
 }
 
 /// RFC 1071 over a header of 20 to 60 bytes: its words, the checksum among them, add up to minus zero, which is 0 modulo

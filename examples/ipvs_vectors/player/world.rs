@@ -12,11 +12,10 @@ use pollux::control::counts::Counts;
 use pollux::control::ipvsadm::{self, Command};
 use pollux::control::state::{Opened, State};
 use pollux::dataplane::director::{Director, Parameters};
+use pollux::dataplane::listing::ConnectionRow;
 use pollux::dataplane::vec_frame::{VecFrame, VecOutlet};
 use pollux::model::settings::Settings;
-use pollux::model::{DestId, DropReason, PortId, Protocol, Time, WorkerId};
-use pollux::tables::connections::{Conn, flags};
-use pollux::wire::address::{Address, Ip4};
+use pollux::model::{DestId, DropReason, PortId, Time, WorkerId};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -178,29 +177,22 @@ impl World {
     /// Every connection.
     pub fn connections(&self) -> Vec<Connection> {
         let mut all = Vec::new();
-        let mut cursor = 1;
+        let mut cursor = self.director.list(0, 1 << 16, |row| all.push(connection(&row)));
         while cursor != 0 {
-            cursor = self.director.connections().page(cursor, 1 << 16, |_, conn| all.push(self.connection(conn)));
+            cursor = self.director.list(cursor, 1 << 16, |row| all.push(connection(&row)));
         }
         all
     }
+}
 
-    fn connection(&self, conn: &Conn<Ip4>) -> Connection {
-        let at = |address: Ip4, port: [u8; 2]| SocketAddr::new(address.to_ip(), u16::from_be_bytes(port));
-        let protocol = Protocol::from_number(conn.protocol).unwrap_or(Protocol::Ip);
-        let ticks = conn.timer.deadline.since(self.now.tick());
-        let state = match conn.has(flags::TEMPLATE) {
-            true => "TEMPLATE",
-            false => pollux::model::state::state_name(protocol, conn.state),
-        };
-        Connection {
-            protocol: protocol.name(),
-            client: at(conn.client, conn.client_port),
-            virt: at(conn.virt, conn.virtual_port),
-            server: at(conn.server, conn.server_port),
-            state,
-            expires_s: f64::from(ticks) / 100.0,
-        }
+fn connection(row: &ConnectionRow) -> Connection {
+    Connection {
+        protocol: row.protocol.name(),
+        client: row.client,
+        virt: row.virt,
+        server: row.server,
+        state: if row.is_template { "TEMPLATE" } else { row.state },
+        expires_s: f64::from(row.expires_ticks) / 100.0,
     }
 }
 

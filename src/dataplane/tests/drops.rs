@@ -42,11 +42,6 @@ fn origin(reason: DropReason) -> Origin {
             bytes[12..14].copy_from_slice(&[0x88, 0xcc]);
             lab.feed(CLIENT_SIDE, &bytes);
         }),
-        R::Ipv6 => Here(|lab| {
-            let mut bytes = syn().bytes();
-            bytes[12..14].copy_from_slice(&[0x86, 0xdd]);
-            lab.feed(CLIENT_SIDE, &bytes);
-        }),
         R::IpHeaderBad => Here(|lab| {
             let mut bytes = syn().bytes();
             bytes[14] = 0x55;
@@ -129,7 +124,7 @@ fn origin(reason: DropReason) -> Origin {
         R::Internal => Here(|lab| {
             // no packet gets it here: a connection is made to point at no destination
             lab.client_sends(&syn());
-            lab.director.connections.get_mut(ConnId(1)).dest = DestId(1_000_000);
+            lab.director.connections.v4.get_mut(ConnId(1)).dest = DestId(1_000_000);
             lab.client_sends(&syn());
         }),
         R::NoBuffer => Here(|lab| {

@@ -386,7 +386,7 @@ impl Lab {
             ports: ports(source.port().to_be_bytes(), destination.port().to_be_bytes()),
             kind: protocol.into(),
         };
-        let connections = self.director.connections();
+        let connections = &self.director.connections().v4;
         connections.find(&key).map(|(id, _)| *connections.get(id))
     }
 

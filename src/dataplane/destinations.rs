@@ -3,7 +3,7 @@
 use crate::model::limits::DESTINATIONS_MAX;
 use crate::model::{DestCounters, DestId, Destination, Forward, ServiceId, Tunnel};
 use crate::sched::{Load, Loads, Pool, Ranking, SchedulerKind};
-use crate::tables::memory::{Mapping, NoMemory, Zeroed};
+use crate::tables::memory::{Mapping, NoMemory, Zeroed, prefetch};
 use crate::tables::neighbours::NeighbourId;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -142,6 +142,15 @@ impl Destinations {
     pub fn counters(&self, id: DestId) -> &DestCounters {
         // an id beyond the table would be a mistake of ours; it must not cost the process
         self.counters.get(id.index()).unwrap_or(&self.counters[0])
+    }
+
+    /// Asks for the memory of a destination whose counts are going to change.
+    #[inline(always)]
+    pub fn prefetch(&self, id: DestId) {
+        if let Some(state) = self.get(id) {
+            prefetch(state);
+            prefetch(self.counters(id));
+        }
     }
 
     /// A connection begins; new ones are inactive until their first state change.

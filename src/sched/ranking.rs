@@ -77,31 +77,44 @@ impl Measure for Weight {
     }
 }
 
-/// How one destination stands by some measure, or the best of several.
+/// How one destination stands by some measure, or the best of several. Four to a cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(align(16))]
+#[repr(C, align(16))]
 pub struct Standing {
-    share: Share,
+    load: u64,
+    weight: u32,
     position: u32,
 }
+const _: () = assert!(size_of::<Standing>() == 16);
 
 impl Summary for Standing {
     /// Infinite: more than any share, which is finite as its weight is positive.
-    const NONE: Self = Self { share: Share { load: 1, weight: 0 }, position: u32::MAX };
+    const NONE: Self = Self { load: 1, weight: 0, position: u32::MAX };
 
     #[inline(always)]
     fn join(self, other: Self) -> Self {
-        let [ours, theirs] = self.share.cross(other.share);
-        // of equals the earlier one, in one comparison; and no branch, as nobody can foretell who wins
-        let is_earlier = self.position <= other.position;
-        select_unpredictable(ours < theirs + u128::from(is_earlier), self, other)
+        let [ours, theirs] = self.share().cross(other.share());
+        // of equals the earlier one, in one comparison
+        let is_ours = ours < theirs + u128::from(self.position <= other.position);
+        // nobody can foretell who wins, so no branches; field by field, as a whole would go through memory
+        Self {
+            load: select_unpredictable(is_ours, self.load, other.load),
+            weight: select_unpredictable(is_ours, self.weight, other.weight),
+            position: select_unpredictable(is_ours, self.position, other.position),
+        }
     }
 }
 
 impl Standing {
     #[inline(always)]
     fn of<M: Measure>(position: usize, load: Load) -> Self {
-        M::share(load).map_or(Self::NONE, |share| Self { share, position: position as u32 })
+        let standing = |Share { load, weight }| Self { load, weight, position: position as u32 };
+        M::share(load).map_or(Self::NONE, standing)
+    }
+
+    #[inline(always)]
+    fn share(self) -> Share {
+        Share { load: self.load, weight: self.weight }
     }
 }
 
@@ -148,7 +161,7 @@ impl<M: Measure> Standings<M> {
     #[inline]
     pub fn least(&self) -> Option<Share> {
         let best = self.standings.all();
-        (best != Standing::NONE).then_some(best.share)
+        (best != Standing::NONE).then_some(best.share())
     }
 }
 
@@ -156,7 +169,7 @@ impl Standings<Weight> {
     /// Position of the first usable destination at or behind `from` that has at least this weight, which is positive.
     #[inline]
     pub fn first_of_weight(&self, from: usize, weight: u32) -> Option<usize> {
-        self.standings.first_from(from, |best| best.share.weight >= weight)
+        self.standings.first_from(from, |best| best.weight >= weight)
     }
 }
 

@@ -1,7 +1,7 @@
 //! One worker's view of all destinations: what forwarding needs at hand, and their counts.
 
 use crate::model::limits::DESTINATIONS_MAX;
-use crate::model::{DestCounters, DestId, Destination, Forward, ServiceId, Tunnel};
+use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
 use crate::sched::{Load, Loads, Pool, Ranking, SchedulerKind};
 use crate::tables::memory::{Mapping, NoMemory, Zeroed, prefetch};
 use crate::tables::neighbours::NeighbourId;
@@ -25,26 +25,34 @@ pub struct Way {
     pub source: IpAddr,
 }
 
-/// A destination as forwarding sees it.
+/// A destination as forwarding sees it. What a connection that comes or goes touches stands in the first line.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct DestState {
-    pub forward: Forward,
-    pub available: bool,
-    pub overloaded: bool,
-    pub address: IpAddr,
-    pub port: [u8; 2],
-    pub weight: u32,
     pub service: ServiceId,
     /// In its service's list, [`NOWHERE`] when it is not there.
     position: u32,
-    /// Connections that come and go change its rank.
-    is_counted: bool,
+    pub weight: u32,
     threshold_upper: u32,
     threshold_lower: u32,
+    pub overloaded: bool,
+    /// Connections that come and go change its rank.
+    is_counted: bool,
+    pub available: bool,
+    /// Packets of its connections go on as ever: the one thing that each of them looks at.
+    pub keeps: bool,
+    pub forward: Forward,
+    pub port: [u8; 2],
+    pub address: IpAddr,
+    /// The set of timeouts of its connections.
+    pub timeouts: TimeoutsId,
     /// Epochs of the network and of the neighbours in which `way` was found.
     pub way_epoch: (u32, u32),
     pub way: Option<Way>,
+    /// When its connections are to end (see [`super::drain`]).
+    pub drain_deadline: Option<Time>,
+    /// What its service asked for beyond the kernel; looked at off the common path.
+    pub departures: Departures,
 }
 
 /// Of a destination that is in no list.
@@ -55,6 +63,7 @@ impl Default for DestState {
         Self {
             forward: Forward::Dr,
             available: false,
+            keeps: false,
             overloaded: false,
             address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: [0; 2],
@@ -62,6 +71,9 @@ impl Default for DestState {
             service: ServiceId(u32::MAX),
             position: NOWHERE,
             is_counted: false,
+            timeouts: TimeoutsId::default(),
+            drain_deadline: None,
+            departures: Departures::default(),
             threshold_upper: 0,
             threshold_lower: 0,
             way_epoch: (0, 0),
@@ -111,6 +123,7 @@ impl Destinations {
             Some(d) => DestState {
                 forward: d.forward,
                 available: d.available,
+                keeps: d.available && (d.weight > 0 || !d.departures.reschedule_udp),
                 overloaded: state.overloaded,
                 address: d.address,
                 port: d.port.to_be_bytes(),
@@ -118,6 +131,9 @@ impl Destinations {
                 service: d.service,
                 position: if state.service == d.service { state.position } else { NOWHERE },
                 is_counted: state.is_counted,
+                timeouts: d.timeouts,
+                drain_deadline: state.drain_deadline,
+                departures: d.departures,
                 threshold_upper: d.threshold_upper,
                 threshold_lower: d.threshold_lower,
                 way_epoch: (0, 0),
@@ -126,6 +142,15 @@ impl Destinations {
         };
         self.judge_load(id);
         self.rank_again(id);
+    }
+
+    /// One more than the greatest id there has been.
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
     }
 
     #[inline(always)]

@@ -10,6 +10,8 @@ mod lab;
 mod methods;
 mod model;
 mod nat;
+mod nd;
 mod packets;
+mod ranking;
 mod snapshots;
 mod worker;

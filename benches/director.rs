@@ -13,6 +13,7 @@ use pollux::model::limits::BURST;
 use pollux::model::{PortId, Time, WorkerId};
 use pollux::sched::{REGISTRY, SchedulerKind};
 use pollux::wire::checksum::Sum;
+use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,8 +110,10 @@ impl Pooled<'_> {
             text += &format!("[[neighbour]]\nport = \"p\"\naddress = \"{address}\"\nmac = \"02:00:00:00:{mac}\"\n");
         }
         text += &format!("[[service]]\nprotocol = \"tcp\"\naddress = \"192.0.2.1:80\"\nscheduler = \"{scheduler}\"\n");
+        // ovf stops when destinations have more connections than weight
+        let scale = if scheduler == "ovf" { 1 << 16 } else { 1 };
         for i in 0..destinations {
-            let (address, weight) = (format!("10.1.{}.{}:80", i / 250, i % 250 + 1), 1 + i % 3);
+            let (address, weight) = (format!("10.1.{}.{}:80", i / 250, i % 250 + 1), (1 + i % 3) * scale);
             text += &format!(
                 "[[service.destination]]\naddress = \"{address}\"\nforward = \"{method}\"\nweight = {weight}\n"
             );
@@ -174,9 +177,7 @@ impl Bench {
 
 /// Time that this thread has run: the machine may have other work.
 fn cpu_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the clock exists on every Linux, and `time` is there to be written.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 

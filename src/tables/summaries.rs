@@ -95,7 +95,7 @@ impl<T: Summary> Summaries<T> {
             }
             at += 1;
         }
-        Some(self.descend(at, |left| fits(left)))
+        Some(self.descend(at, fits))
     }
 
     /// The entry below `at` that is found by going to the left half whenever `is_left` says so of its summary.

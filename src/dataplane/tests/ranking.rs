@@ -177,7 +177,7 @@ impl Pair {
         prop_assert_eq!(chosen, expected.map(|i| self.pool.candidates()[i].id), "{}", self.kind);
         if let Some(dest) = chosen {
             self.destinations.bind(dest);
-            let is_active = client % 3 > 0;
+            let is_active = !client.is_multiple_of(3);
             if is_active {
                 self.destinations.set_active(dest, true);
             }

@@ -185,7 +185,15 @@ pub struct WorkerView {
     /// ICMP errors not sent: rate limit, no route, no buffer, or forbidden.
     pub icmp_suppressed: u64,
     pub dropped: u64,
+    /// Packets sent in fragments, and the fragments made of them.
+    #[serde(default)]
+    pub packets_fragmented: u64,
+    #[serde(default)]
+    pub fragments_created: u64,
     pub bursts: u64,
+    /// Times a port's link came up.
+    #[serde(default)]
+    pub link_ups: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

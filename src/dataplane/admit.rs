@@ -84,7 +84,7 @@ impl<F: Frame> Director<F> {
         if self.is_beside(service, flow.destination_port) {
             return self.local(frame, packet, out);
         }
-        let Some(dest) = self.services.schedule(service, &self.destinations, &flow) else {
+        let Some(dest) = self.services.schedule(service, &mut self.destinations, &flow) else {
             self.send_icmp_error(&frame, packet, IpError::PortUnreachable, out);
             return Err(DropReason::NoDestination);
         };

@@ -2,8 +2,8 @@
 
 use crate::model::limits::DESTINATIONS_MAX;
 use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
-use crate::sched::Loads;
-use crate::tables::memory::{Mapping, NoMemory, Zeroed};
+use crate::sched::{Load, Loads, Pool, Ranking, SchedulerKind};
+use crate::tables::memory::{Mapping, NoMemory, Zeroed, prefetch};
 use crate::tables::neighbours::NeighbourId;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -25,31 +25,38 @@ pub struct Way {
     pub source: IpAddr,
 }
 
-/// A destination as forwarding sees it.
+/// A destination as forwarding sees it. What a connection that comes or goes touches stands in the first line.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct DestState {
-    pub forward: Forward,
+    pub service: ServiceId,
+    /// In its service's list, [`NOWHERE`] when it is not there.
+    position: u32,
+    pub weight: u32,
+    threshold_upper: u32,
+    threshold_lower: u32,
+    pub overloaded: bool,
+    /// Connections that come and go change its rank.
+    is_counted: bool,
     pub available: bool,
     /// Packets of its connections go on as ever: the one thing that each of them looks at.
     pub keeps: bool,
-    pub overloaded: bool,
-    pub address: IpAddr,
+    pub forward: Forward,
     pub port: [u8; 2],
-    pub weight: u32,
-    pub service: ServiceId,
+    pub address: IpAddr,
     /// The set of timeouts of its connections.
     pub timeouts: TimeoutsId,
+    /// Epochs of the network and of the neighbours in which `way` was found.
+    pub way_epoch: (u32, u32),
+    pub way: Option<Way>,
     /// When its connections are to end (see [`super::drain`]).
     pub drain_deadline: Option<Time>,
     /// What its service asked for beyond the kernel; looked at off the common path.
     pub departures: Departures,
-    threshold_upper: u32,
-    threshold_lower: u32,
-    /// Epochs of the network and of the neighbours in which `way` was found.
-    pub way_epoch: (u32, u32),
-    pub way: Option<Way>,
 }
+
+/// Of a destination that is in no list.
+const NOWHERE: u32 = u32::MAX;
 
 impl Default for DestState {
     fn default() -> Self {
@@ -62,6 +69,8 @@ impl Default for DestState {
             port: [0; 2],
             weight: 0,
             service: ServiceId(u32::MAX),
+            position: NOWHERE,
+            is_counted: false,
             timeouts: TimeoutsId::default(),
             drain_deadline: None,
             departures: Departures::default(),
@@ -73,9 +82,18 @@ impl Default for DestState {
     }
 }
 
+/// A service's destinations as its scheduler ranks them.
+struct Ranked {
+    ranking: Ranking,
+    /// Whose load has changed since; at most one. A new connection changes its destination's several times in a row.
+    changed: DestId,
+}
+
 /// All destinations by id.
 pub struct Destinations {
     states: Vec<DestState>,
+    /// By service.
+    ranked: Vec<Option<Box<Ranked>>>,
     counters: SharedCounters,
 }
 
@@ -84,7 +102,7 @@ impl Destinations {
         // the address space for all, so that growing never copies; pages come as they are touched
         let mut states = Vec::new();
         states.reserve_exact(DESTINATIONS_MAX);
-        Ok(Self { states, counters: Arc::new(Mapping::new(DESTINATIONS_MAX)?) })
+        Ok(Self { states, ranked: Vec::new(), counters: Arc::new(Mapping::new(DESTINATIONS_MAX)?) })
     }
 
     pub fn shared(&self) -> SharedCounters {
@@ -111,6 +129,8 @@ impl Destinations {
                 port: d.port.to_be_bytes(),
                 weight: d.weight,
                 service: d.service,
+                position: if state.service == d.service { state.position } else { NOWHERE },
+                is_counted: state.is_counted,
                 timeouts: d.timeouts,
                 drain_deadline: state.drain_deadline,
                 departures: d.departures,
@@ -121,6 +141,7 @@ impl Destinations {
             },
         };
         self.judge_load(id);
+        self.rank_again(id);
     }
 
     /// One more than the greatest id there has been.
@@ -153,12 +174,21 @@ impl Destinations {
         self.counters(id).connections.add(1);
     }
 
+    /// Asks for the memory of a destination whose counts are going to change.
+    #[inline(always)]
+    pub fn prefetch(&self, id: DestId) {
+        if let Some(state) = self.get(id) {
+            prefetch(state);
+            prefetch(self.counters(id));
+        }
+    }
+
     /// A connection begins; new ones are inactive until their first state change.
     pub fn bind(&mut self, id: DestId) {
         let counters = self.counters(id);
         counters.inactive.increment();
         counters.references.increment();
-        self.judge_load(id);
+        self.counted(id);
     }
 
     /// A connection ends.
@@ -170,31 +200,123 @@ impl Destinations {
             counters.active.decrement()
         }
         counters.references.decrement();
-        self.judge_load(id);
+        self.counted(id);
     }
 
     /// A connection becomes active or inactive.
-    pub fn set_active(&self, id: DestId, active: bool) {
+    pub fn set_active(&mut self, id: DestId, active: bool) {
         let counters = self.counters(id);
         let (more, less) =
             if active { (&counters.active, &counters.inactive) } else { (&counters.inactive, &counters.active) };
         more.increment();
         less.decrement();
+        if self.states.get(id.index()).is_some_and(|state| state.is_counted) {
+            self.rank_again(id);
+        }
+    }
+
+    fn counted(&mut self, id: DestId) {
+        let has_flipped = self.judge_load(id);
+        if has_flipped || self.states.get(id.index()).is_some_and(|state| state.is_counted) {
+            self.rank_again(id);
+        }
     }
 
     /// Overloaded from the upper threshold on until below the lower one, or three quarters of the upper
-    /// (ip_vs_dest_update_overload).
-    fn judge_load(&mut self, id: DestId) {
+    /// (ip_vs_dest_update_overload). True when that has changed.
+    fn judge_load(&mut self, id: DestId) -> bool {
         let counters = self.counters(id);
         let total = counters.active.get().wrapping_add(counters.inactive.get());
-        let Some(state) = self.states.get_mut(id.index()) else { return };
+        let Some(state) = self.states.get_mut(id.index()) else { return false };
         let (upper, lower) = (state.threshold_upper, state.threshold_lower);
+        let before = state.overloaded;
         state.overloaded = match (upper, lower) {
             (0, _) => false,
             _ if total >= upper => true,
             (_, 0) => state.overloaded && u64::from(total) * 4 >= u64::from(upper) * 3,
             _ => state.overloaded && total >= lower,
         };
+        state.overloaded != before
+    }
+}
+
+/// Ranking: what schedulers go by follows every change of a count, a threshold's state or a weight.
+impl Destinations {
+    /// The service's list and scheduler are these from now on; `None`: it is gone. `old` is the list up to now.
+    pub fn set_list(&mut self, service: ServiceId, old: Option<&Pool>, new: Option<(SchedulerKind, &Pool)>) {
+        for candidate in old.into_iter().flat_map(Pool::candidates) {
+            self.place(candidate.id, NOWHERE, false);
+        }
+        if self.ranked.len() <= service.index() {
+            self.ranked.resize_with(service.index() + 1, || None);
+        }
+        let before = self.ranked[service.index()].take();
+        self.ranked[service.index()] = new.map(|(kind, pool)| self.rank_all(before, kind, pool));
+    }
+
+    fn place(&mut self, id: DestId, position: u32, is_counted: bool) {
+        if let Some(state) = self.states.get_mut(id.index()) {
+            (state.position, state.is_counted) = (position, is_counted);
+        }
+    }
+
+    /// In the memory that the ranking `before` leaves, when it is of the same kind.
+    fn rank_all(&mut self, before: Option<Box<Ranked>>, kind: SchedulerKind, pool: &Pool) -> Box<Ranked> {
+        let loads = pool.candidates().iter().map(|c| self.load(c.id));
+        let mut ranked = match before {
+            Some(mut ranked) if ranked.ranking.kind() == kind => {
+                ranked.ranking.refill(loads);
+                ranked
+            }
+            _ => Box::new(Ranked { ranking: Ranking::new(kind, loads), changed: DestId::NONE }),
+        };
+        ranked.changed = DestId::NONE;
+        let is_counted = ranked.ranking.follows_counts();
+        for (candidate, position) in pool.candidates().iter().zip(0..) {
+            self.place(candidate.id, position, is_counted);
+        }
+        ranked
+    }
+
+    /// The ranking of a service's destinations, for its scheduler; see [`Destinations::catch_up`].
+    #[inline]
+    pub fn ranking(&self, service: ServiceId) -> Option<&Ranking> {
+        self.ranked.get(service.index())?.as_ref().map(|ranked| &ranked.ranking)
+    }
+
+    /// The load of `id` has changed. That of the one before it has settled by now and goes into the ranking.
+    #[inline]
+    fn rank_again(&mut self, id: DestId) {
+        let Some(&DestState { service, position, .. }) = self.states.get(id.index()) else { return };
+        let Some(Some(ranked)) = self.ranked.get_mut(service.index()) else { return };
+        if ranked.changed != id {
+            let before = std::mem::replace(&mut ranked.changed, id);
+            ranked.ranking.prefetch(position as usize);
+            self.settle(service, before);
+        }
+    }
+
+    /// Makes the service's ranking what the loads are now.
+    #[inline]
+    pub fn catch_up(&mut self, service: ServiceId) {
+        if let Some(Some(ranked)) = self.ranked.get_mut(service.index()) {
+            let changed = std::mem::replace(&mut ranked.changed, DestId::NONE);
+            self.settle(service, changed);
+        }
+    }
+
+    #[inline]
+    fn settle(&mut self, service: ServiceId, id: DestId) {
+        let Some(&DestState { position, .. }) = self.get(id) else { return };
+        let load = self.load(id);
+        if let Some(Some(ranked)) = self.ranked.get_mut(service.index()) {
+            ranked.ranking.set(position as usize, load);
+        }
+    }
+
+    fn load(&self, id: DestId) -> Load {
+        let weight = self.get(id).map_or(0, |state| state.weight);
+        Load::of(id, weight, self)
     }
 }
 

@@ -31,6 +31,9 @@ impl<F: Frame> Director<F> {
             for id in &due {
                 self.connections.table::<A>().prefetch_remove(*id);
             }
+            for id in &due {
+                self.destinations.prefetch(self.connections.table::<A>().get(*id).dest);
+            }
             for id in due {
                 self.expire_or_keep::<A>(id, now);
             }

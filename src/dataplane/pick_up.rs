@@ -83,7 +83,7 @@ impl<F: Frame> Director<F> {
     fn take_over(&mut self, pick_up: &PickUp, step: Step) {
         let snapshot = &pick_up.snapshot;
         match step {
-            Step::Service(id) => self.services.set(id, snapshot.services.get(id.index())),
+            Step::Service(id) => self.services.set(id, snapshot.services.get(id.index()), &mut self.destinations),
             Step::Destination(id) => {
                 let destination = snapshot.destinations.get(id.index()).map(|d| &**d);
                 let is_available = destination.is_some_and(|d| d.available);

@@ -6,4 +6,5 @@ pub mod index;
 pub mod lpm;
 pub mod memory;
 pub mod neighbours;
+pub mod summaries;
 pub mod wheel;

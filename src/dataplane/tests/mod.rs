@@ -13,6 +13,7 @@ mod model;
 mod nat;
 mod nd;
 mod packets;
+mod ranking;
 mod rare;
 mod snapshots;
 mod worker;

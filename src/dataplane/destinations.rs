@@ -1,5 +1,6 @@
 //! One worker's view of all destinations: what forwarding needs at hand, and their counts.
 
+use super::real_servers::RealServers;
 use crate::model::limits::DESTINATIONS_MAX;
 use crate::model::{DestCounters, DestId, Destination, Forward, ServiceId, Tunnel};
 use crate::sched::Loads;
@@ -64,6 +65,7 @@ impl Default for DestState {
 /// All destinations by id.
 pub struct Destinations {
     states: Vec<DestState>,
+    real_servers: RealServers,
     counters: SharedCounters,
 }
 
@@ -72,7 +74,7 @@ impl Destinations {
         // the address space for all, so that growing never copies; pages come as they are touched
         let mut states = Vec::new();
         states.reserve_exact(DESTINATIONS_MAX);
-        Ok(Self { states, counters: Arc::new(Mapping::new(DESTINATIONS_MAX)?) })
+        Ok(Self { states, real_servers: RealServers::default(), counters: Arc::new(Mapping::new(DESTINATIONS_MAX)?) })
     }
 
     pub fn shared(&self) -> SharedCounters {
@@ -87,6 +89,7 @@ impl Destinations {
         if self.states.len() <= id.index() {
             self.states.resize(id.index() + 1, DestState::default());
         }
+        self.list_real_server(id, RealServers::remove);
         let state = &mut self.states[id.index()];
         *state = match destination {
             None => DestState::default(),
@@ -104,7 +107,20 @@ impl Destinations {
                 way: None,
             },
         };
+        self.list_real_server(id, RealServers::add);
         self.judge_load(id);
+    }
+
+    /// Takes a NAT destination in use off the list of real servers, or puts it there.
+    fn list_real_server(&mut self, id: DestId, list: impl FnOnce(&mut RealServers, IpAddr, [u8; 2], DestId)) {
+        let DestState { forward, available, address, port, .. } = self.states[id.index()];
+        if available && forward == Forward::Nat {
+            list(&mut self.real_servers, address, port, id);
+        }
+    }
+
+    pub fn real_servers(&self) -> &RealServers {
+        &self.real_servers
     }
 
     #[inline(always)]

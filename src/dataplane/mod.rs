@@ -17,11 +17,15 @@ pub mod mailbox;
 pub mod marks;
 pub mod network;
 pub mod outlet;
+pub mod path_mtu;
 pub mod pick_up;
+pub mod real_servers;
+pub mod related;
 pub mod services;
 pub mod snapshot;
 pub mod tcp;
 pub mod transit;
+pub mod tunnel_error;
 pub mod vec_frame;
 pub mod worker;
 

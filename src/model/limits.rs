@@ -36,3 +36,7 @@ pub const MARK_RULES_MAX: usize = 1024;
 
 /// Services and destinations of a new snapshot a worker takes over between two bursts.
 pub const PICK_UP_PER_POLL: usize = 16;
+
+/// Path MTUs of tunnels that a worker remembers at most, as many as there are ever narrow paths: the kernel has five for
+/// each of 2048 hashes. All are looked through once a second.
+pub const PATH_MTUS_MAX: usize = 4096;

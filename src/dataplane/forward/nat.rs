@@ -11,7 +11,7 @@ use crate::model::DropReason;
 use crate::tables::connections::ConnId;
 use crate::tables::neighbours::NeighbourId;
 use crate::wire::Header;
-use crate::wire::checksum::{Delta, Sum};
+use crate::wire::checksum::Delta;
 use crate::wire::ip::IpHeader;
 use crate::wire::ip_protocol::{TCP, UDP};
 use crate::wire::ports::Ports;
@@ -21,7 +21,7 @@ use zerocopy::network_endian::U16;
 
 /// Which end of the packet is rewritten.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Source,
     Destination,
 }
@@ -137,13 +137,7 @@ fn fill_udp_checksum<F: Frame, A: Family>(frame: &mut F, packet: &Packet<A>) {
     let Some(ip) = A::Header::at(frame.head(), l3) else { return };
     let end = packet.parsed.frame_len();
     let pseudo = ip.pseudo(UDP, end - l4);
-    let mut at = 0;
-    let payload = frame.segments().map(|segment| {
-        let range = l4.saturating_sub(at).min(segment.len())..end.saturating_sub(at).min(segment.len());
-        at += segment.len();
-        &segment[range]
-    });
-    let checksum = pseudo.and(Sum::of_segments(payload)).finish_udp();
+    let checksum = pseudo.and(frame.sum(l4..end)).finish_udp();
     if let Some(udp) = UdpHeader::at_mut(frame.head_mut(), l4) {
         udp.checksum = checksum;
     }

@@ -2,7 +2,7 @@
 
 use super::real_servers::RealServers;
 use crate::model::limits::DESTINATIONS_MAX;
-use crate::model::{DestCounters, DestId, Destination, Forward, ServiceId, Tunnel};
+use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
 use crate::sched::Loads;
 use crate::tables::memory::{Mapping, NoMemory, Zeroed};
 use crate::tables::neighbours::NeighbourId;
@@ -32,11 +32,19 @@ pub struct Way {
 pub struct DestState {
     pub forward: Forward,
     pub available: bool,
+    /// Packets of its connections go on as ever: the one thing that each of them looks at.
+    pub keeps: bool,
     pub overloaded: bool,
     pub address: IpAddr,
     pub port: [u8; 2],
     pub weight: u32,
     pub service: ServiceId,
+    /// The set of timeouts of its connections.
+    pub timeouts: TimeoutsId,
+    /// When its connections are to end (see [`super::drain`]).
+    pub drain_deadline: Option<Time>,
+    /// What its service asked for beyond the kernel; looked at off the common path.
+    pub departures: Departures,
     threshold_upper: u32,
     threshold_lower: u32,
     /// Epochs of the network and of the neighbours in which `way` was found.
@@ -49,11 +57,15 @@ impl Default for DestState {
         Self {
             forward: Forward::Dr,
             available: false,
+            keeps: false,
             overloaded: false,
             address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: [0; 2],
             weight: 0,
             service: ServiceId(u32::MAX),
+            timeouts: TimeoutsId::default(),
+            drain_deadline: None,
+            departures: Departures::default(),
             threshold_upper: 0,
             threshold_lower: 0,
             way_epoch: (0, 0),
@@ -96,11 +108,15 @@ impl Destinations {
             Some(d) => DestState {
                 forward: d.forward,
                 available: d.available,
+                keeps: d.available && (d.weight > 0 || !d.departures.reschedule_udp),
                 overloaded: state.overloaded,
                 address: d.address,
                 port: d.port.to_be_bytes(),
                 weight: d.weight,
                 service: d.service,
+                timeouts: d.timeouts,
+                drain_deadline: state.drain_deadline,
+                departures: d.departures,
                 threshold_upper: d.threshold_upper,
                 threshold_lower: d.threshold_lower,
                 way_epoch: (0, 0),
@@ -121,6 +137,15 @@ impl Destinations {
 
     pub fn real_servers(&self) -> &RealServers {
         &self.real_servers
+    }
+
+    /// One more than the greatest id there has been.
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
     }
 
     #[inline(always)]

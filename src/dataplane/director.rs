@@ -5,18 +5,19 @@
 //! on its way. Then each packet is finished, in order: state, timers, counters, rewriting, sending.
 
 use super::destinations::{Destinations, SharedCounters};
+use super::drain::Drain;
 use super::family::{Family, Packets, PerFamily, Tables};
 use super::forward::Inbound;
 use super::frame::Frame;
 use super::icmp::RateLimit;
+use super::nd;
 use super::network::NetworkState;
 use super::outlet::Outlet;
 use super::pick_up::PickUp;
 use super::services::Services;
 use super::snapshot::Snapshot;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
-use crate::model::timeouts::Timeouts;
-use crate::model::{DropReason, PortId, Tick, Time, WorkerCounters, WorkerId};
+use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
 use crate::tables::connections::{ConnId, Direction, Key};
 use crate::tables::memory::NoMemory;
 use crate::wire::Header;
@@ -60,7 +61,7 @@ pub struct Director<F: Frame> {
     pub(super) services: Services,
     pub(super) network: NetworkState<F>,
     pub(super) snapshot: Arc<Snapshot>,
-    pub(super) timeouts: Arc<Timeouts>,
+    pub(super) timeouts: Arc<TimeoutSets>,
     pub(super) pick_up: Option<PickUp>,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) icmp_limit: RateLimit,
@@ -70,6 +71,7 @@ pub struct Director<F: Frame> {
     pub(super) secure_tcp: bool,
     /// Connections from this entry on are to be looked through for those whose destination was removed.
     pub(super) orphans_from: PerFamily<Option<u32>>,
+    pub(super) drain: Drain,
     pub(super) ip_id: u64,
     /// Of several workers only one announces addresses.
     pub(super) announces: bool,
@@ -97,6 +99,7 @@ impl<F: Frame> Director<F> {
             drop_counter: 0,
             secure_tcp: false,
             orphans_from: PerFamily::default(),
+            drain: Drain::default(),
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),
             now,
@@ -203,9 +206,19 @@ impl<F: Frame> Director<F> {
         if now.since(self.ticked) >= 1_000_000 {
             self.ticked = now;
             self.services.tick(now);
+            self.end_drained();
         }
         if !self.network.announcements.is_empty() {
             self.announce(out);
+        }
+    }
+
+    #[cold]
+    fn announce(&mut self, out: &mut impl Outlet<F>) {
+        if self.announces {
+            self.network.announce(out);
+        } else {
+            self.network.announcements.clear();
         }
     }
 
@@ -283,6 +296,9 @@ impl<F: Frame> Director<F> {
     ) -> Result<(), DropReason> {
         match packet.parsed.kind {
             Kind::Arp => self.arp(frame, packet, out),
+            Kind::Ipv6 if nd::is_discovery(frame.head(), &packet.parsed) => {
+                self.neighbour_discovery(frame, packet, out)
+            }
             _ if packet.parsed.fragment => Err(DropReason::Fragment),
             // what a whole link can hear belongs to no connection (ip_vs_in_hook: PACKET_HOST only)
             _ if matches!(packet.parsed.protocol, TCP | UDP) => Err(DropReason::Multicast),

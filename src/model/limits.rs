@@ -31,6 +31,9 @@ pub const ICMP_ERRORS_BURST: u64 = 50;
 /// connections in a second must not hold up packets.
 pub const EXPIRE_PER_POLL: usize = 32;
 
+/// Different sets of timeouts that services have for themselves: each lies in the cache of a worker that uses it.
+pub const TIMEOUT_SETS_MAX: usize = 1024;
+
 /// Mark rules: each may be looked at for a packet that no connection is known for.
 pub const MARK_RULES_MAX: usize = 1024;
 
@@ -40,3 +43,6 @@ pub const PICK_UP_PER_POLL: usize = 16;
 /// Path MTUs of tunnels that a worker remembers at most, as many as there are ever narrow paths: the kernel has five for
 /// each of 2048 hashes. All are looked through once a second.
 pub const PATH_MTUS_MAX: usize = 4096;
+
+/// Destinations a second that are looked at for a drain deadline that has passed: each at least about once a minute.
+pub const DRAIN_CHECKS_PER_S: usize = 4096;

@@ -239,15 +239,16 @@ mod tests {
             version in prop_oneof![Just(0x45), Just(0x46), Just(0x60)],
             protocol in prop_oneof![Just(4), Just(6), Just(17), Just(41), Just(44), Just(47), Just(51), Just(60)],
         ) {
-            bytes.first_mut().map(|first| *first = version);
-            bytes.get_mut(9).map(|field| *field = protocol);
-            bytes.get_mut(6).map(|field| *field = if version == 0x60 { protocol } else { 0 });
+            for (at, value) in [(0, version), (9, protocol), (6, if version == 0x60 { protocol } else { 0 })] {
+                bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte = value);
+            }
             let quoted = [
                 Quoted::<Ip4>::parse(&bytes).map(|q| (q.l4, q.has_ports())),
                 Quoted::<Ip6>::parse(&bytes).map(|q| (q.l4, q.has_ports())),
             ];
             for (l4, has_ports) in quoted.into_iter().flatten() {
-                prop_assert!(l4 + if has_ports { 4 } else { 0 } <= bytes.len());
+                let ports_len = if has_ports { Ports::LEN } else { 0 };
+                prop_assert!(l4 + ports_len <= bytes.len());
             }
             let inner = [
                 Tunnelled::<Ip4>::parse(&bytes).map(|t| t.inner),

@@ -176,6 +176,7 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::IcmpChecksumBad => {
             "Damage on the way; IPv6 ones from NAT servers all count here, as the kernel drops them, too"
         }
+        DropReason::TunnelError => "Normal in small numbers; many: `mtu` and the network towards the real servers",
         DropReason::Unasked => "Normal after a connection has timed out here and not on its server",
         DropReason::NoHeadroom => "Please report it: buffers are made with room for every outer header",
         DropReason::NoBuffer => "Packets are stuck somewhere: `tx_full` and `neighbour_queue_full` say where",

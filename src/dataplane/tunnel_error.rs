@@ -68,7 +68,7 @@ impl<F: Frame> Director<F> {
         is_same && dest.available && dest.address == server
     }
 
-    /// Tells the client in the router's place.
+    /// Tells the client in the router's place; the error itself ends here.
     #[cold]
     pub(super) fn tell_client<A: Family>(
         &mut self,
@@ -84,11 +84,10 @@ impl<F: Frame> Director<F> {
             *IcmpHeader::at(frame.head(), packet.parsed.l4.into()).ok_or(DropReason::Internal)?;
         let inner = *A::Header::at(frame.head(), error.at).ok_or(DropReason::Internal)?;
         let mut rest = rest.get();
-        self.counters.consumed.add(1);
         if let Some(mtu) = A::told_mtu(kind, code, rest) {
             self.network.learn_path_mtu(error.server, mtu, self.now);
             if !inner.is_whole() {
-                return Ok(());
+                return Err(DropReason::TunnelError);
             }
             rest = self.inner_mtu(error, mtu).into();
         }
@@ -99,7 +98,7 @@ impl<F: Frame> Director<F> {
             self.answer(quote, &error.key, IpError::Relayed { kind, code, rest }, out);
         }
         self.count_out(error.dest, len);
-        Ok(())
+        Err(DropReason::TunnelError)
     }
 
     /// What the client is told when a router says `mtu`: the MTU of the way as the last packet there found it.

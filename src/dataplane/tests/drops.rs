@@ -127,6 +127,11 @@ fn origin(reason: DropReason) -> Origin {
             bytes[36] ^= 1;
             lab.feed(CLIENT_SIDE, &bytes);
         }),
+        R::TunnelError => Here(|lab| {
+            *lab = Lab::with_servers(Forward::Tun(Tunnel::default()), &["10.0.0.1:80"]).0;
+            let outer = lab.relay_in(&syn()).packet;
+            lab.server_sends(&icmp("10.0.0.99", "10.0.0.254", 3, 1, &[&[0; 4], &outer[..]].concat()));
+        }),
         R::Unasked => Here(|lab| {
             lab.settings(|s| (s.nat_icmp_send, s.forward) = (true, true));
             lab.publish();

@@ -251,13 +251,6 @@ impl Seen {
         self.is_arp() || self.kind == ethertype::IPV6 && NeighbourMessage::parse(&self.packet).is_some()
     }
 
-    /// An IPv4 ICMP error.
-    pub fn is_icmp_error(&self) -> bool {
-        let ip = Ipv4Header::of(&self.packet).filter(|ip| self.kind == ethertype::IPV4 && ip.protocol == ICMP);
-        let kind = ip.and_then(|ip| self.packet.get(ip.header_len()));
-        kind.is_some_and(|kind| crate::wire::icmp::is_error(*kind))
-    }
-
     pub fn transport(&self) -> &[u8] {
         &self.packet[self.ip().header_len()..]
     }

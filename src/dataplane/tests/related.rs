@@ -50,7 +50,8 @@ fn with_nat_an_error_about_a_servers_packet_reaches_the_server_as_if_about_its_o
         assert_eq!(long_sum(&quoted[..20]), 0, "the quoted header's sum is made anew");
         // IPVS leaves the quoted checksum of TCP as it is
         let (mut expected, mut quoted) = (without_hops(&answer.packet()), without_hops(quoted));
-        (expected[36..38].fill(0), quoted[36..38].fill(0));
+        expected[36..38].fill(0);
+        quoted[36..38].fill(0);
         assert_eq!(quoted, expected);
         assert_eq!(counts(&lab, id), (2, 1));
     }

@@ -39,7 +39,7 @@ fn the_client_is_told_in_the_routers_place_from_the_virtual_address() {
         }
         // as it leaves, and as it came
         assert_eq!(lab.director.counters().1[id.index()].out_packets.get(), 6);
-        assert_eq!((lab.counters().consumed.get(), lab.counters().icmp_sent.get()), (3, 3));
+        assert_eq!((lab.dropped(DropReason::TunnelError), lab.counters().icmp_sent.get()), (3, 3));
     }
 }
 
@@ -87,7 +87,7 @@ fn a_client_that_lets_its_packets_be_fragmented_is_not_told() {
     let (mut lab, ids) = Lab::with_servers(Forward::Tun(Tunnel::default()), &["10.0.0.1:80"]);
     let outer = lab.relay_in(&Datagram { dont_fragment: false, ..tcp(client(1), vip(), SYN) });
     assert!(lab.server_sends(&error(3, 4, 1300, &outer.packet)).is_empty());
-    assert_eq!((lab.counters().consumed.get(), refused(&mut lab)), (1, 1280));
+    assert_eq!((lab.dropped(DropReason::TunnelError), refused(&mut lab)), (1, 1280));
     assert_eq!(lab.director.counters().1[ids[0].index()].out_packets.get(), 1, "what refused() was told");
 }
 

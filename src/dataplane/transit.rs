@@ -36,7 +36,7 @@ impl<F: Frame> Director<F> {
             found => found?,
         };
         let mtu = self.network.mtu_of(next_hop);
-        if packet.parsed.ip_len > mtu {
+        if packet.wire_len() > mtu {
             self.refuse_too_long(&frame, packet, mtu, out)?;
         }
         let ip = A::Header::at_mut(frame.head_mut(), l3).ok_or(DropReason::Internal)?;
@@ -49,7 +49,7 @@ impl<F: Frame> Director<F> {
             None if self.snapshot.settings.nat_icmp_send => self.refuse_unasked(&frame, packet, out)?,
             None => {}
         }
-        self.send::<A>(frame, l3, (next_hop, mtu), packet.parsed.ip_len, out)?;
+        self.send::<A>(frame, l3, (next_hop, mtu), packet.wire_len(), out)?;
         self.counters.transit.add(u64::from(!is_of_nat));
         Ok(())
     }

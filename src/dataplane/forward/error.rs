@@ -78,7 +78,7 @@ impl<F: Frame> Director<F> {
         self.take_hop(&mut frame, packet, out)?;
         self.check_mtu(&frame, packet, way.mtu, out)?;
         rewrite(&mut frame, packet, related, End::Destination, address, port)?;
-        self.send::<A>(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.parsed.ip_len, out)
+        self.send::<A>(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.wire_len(), out)
     }
 
     /// Somebody on the servers' side about a client's packet: is made to speak of the virtual address before it is

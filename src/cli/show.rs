@@ -250,7 +250,15 @@ fn worker(w: &WorkerView) -> Vec<String> {
     let icmp = [w.icmp_sent, w.icmp_suppressed];
     let fragments = [w.packets_reassembled, w.fragments_reassembled, w.packets_fragmented, w.fragments_created];
     let rest = [w.link_ups, w.bursts, w.table_bytes];
-    place.into_iter().chain(connections).chain(packets).chain(icmp).chain(fragments).chain(rest).map(|n| n.to_string()).collect()
+    place
+        .into_iter()
+        .chain(connections)
+        .chain(packets)
+        .chain(icmp)
+        .chain(fragments)
+        .chain(rest)
+        .map(|n| n.to_string())
+        .collect()
 }
 
 const DROPS: [(&str, Align); 3] = [("REASON", Align::Left), ("COUNT", Align::Right), ("EXPLANATION", Align::Left)];

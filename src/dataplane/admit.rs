@@ -15,7 +15,7 @@ use crate::wire::ip::IpError;
 use crate::wire::ip_protocol::{SCTP, TCP};
 
 /// A server of active FTP connects from here to the client; never scheduled (ip_vs_schedule).
-const FTP_DATA: u16 = 20;
+pub(super) const FTP_DATA: u16 = 20;
 
 impl<F: Frame> Director<F> {
     /// No connection knows this packet.
@@ -37,6 +37,12 @@ impl<F: Frame> Director<F> {
         if !packet.key.source.is_host() || self.network.local(packet.key.source.to_ip()).is_some() {
             return Err(DropReason::SourceBad);
         }
+        if packet.parsed.protocol == A::ICMP {
+            return self.icmp_to_us(frame, packet, out);
+        }
+        if self.snapshot.settings.nat_icmp_send {
+            self.refuse_unasked(&frame, packet, out)?;
+        }
         if let Some(service) = self.service_of(packet) {
             return self.admit(frame, packet, service, out);
         }
@@ -57,7 +63,7 @@ impl<F: Frame> Director<F> {
         self.transit(frame, packet, out)
     }
 
-    fn service_of<A: Family>(&self, packet: &Packet<A>) -> Option<ServiceId> {
+    pub(super) fn service_of<A: Family>(&self, packet: &Packet<A>) -> Option<ServiceId> {
         let protocol = Protocol::from_number(packet.parsed.protocol)?;
         let [_, _, high, low] = packet.key.ports.to_ne_bytes();
         self.snapshot.directory.find(protocol, packet.key.destination.to_ip(), u16::from_be_bytes([high, low]))
@@ -113,19 +119,19 @@ impl<F: Frame> Director<F> {
     }
 
     /// One-packet scheduling: the connection ends with the packet that began it.
-    fn is_one_packet<A: Family>(&self, service: ServiceId, packet: &Packet<A>) -> bool {
+    pub(super) fn is_one_packet<A: Family>(&self, service: ServiceId, packet: &Packet<A>) -> bool {
         let is_set = self.services.get(service).is_some_and(|state| state.service.one_packet);
         is_set && packet.parsed.protocol == Protocol::Udp.number()
     }
 
     /// The first of every `am_droprate` packets (ip_vs_todrop).
-    fn is_to_drop(&mut self) -> bool {
+    pub(super) fn is_to_drop(&mut self) -> bool {
         let is_last = self.drop_counter <= 1;
         self.drop_counter = if is_last { self.snapshot.settings.am_droprate } else { self.drop_counter - 1 };
         is_last
     }
 
-    fn flow_of<A: Family>(&self, packet: &Packet<A>) -> Flow {
+    pub(super) fn flow_of<A: Family>(&self, packet: &Packet<A>) -> Flow {
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
         Flow {
             client: packet.key.source.to_ip(),
@@ -136,7 +142,7 @@ impl<F: Frame> Director<F> {
         }
     }
 
-    fn new_connection<A: Family>(&mut self, packet: &Packet<A>, dest: DestId) -> Result<ConnId, DropReason> {
+    pub(super) fn new_connection<A: Family>(&mut self, packet: &Packet<A>, dest: DestId) -> Result<ConnId, DropReason> {
         let state = self.destinations.get(dest).ok_or(DropReason::Internal)?;
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
         let is_nat = state.forward == Forward::Nat;

@@ -1,5 +1,6 @@
 //! One worker's view of all destinations: what forwarding needs at hand, and their counts.
 
+use super::real_servers::RealServers;
 use crate::model::limits::DESTINATIONS_MAX;
 use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
 use crate::sched::{Load, Loads, Pool, Ranking, SchedulerKind};
@@ -94,6 +95,7 @@ pub struct Destinations {
     states: Vec<DestState>,
     /// By service.
     ranked: Vec<Option<Box<Ranked>>>,
+    real_servers: RealServers,
     counters: SharedCounters,
 }
 
@@ -102,7 +104,8 @@ impl Destinations {
         // the address space for all, so that growing never copies; pages come as they are touched
         let mut states = Vec::new();
         states.reserve_exact(DESTINATIONS_MAX);
-        Ok(Self { states, ranked: Vec::new(), counters: Arc::new(Mapping::new(DESTINATIONS_MAX)?) })
+        let counters = Arc::new(Mapping::new(DESTINATIONS_MAX)?);
+        Ok(Self { states, ranked: Vec::new(), real_servers: RealServers::default(), counters })
     }
 
     pub fn shared(&self) -> SharedCounters {
@@ -117,6 +120,7 @@ impl Destinations {
         if self.states.len() <= id.index() {
             self.states.resize(id.index() + 1, DestState::default());
         }
+        self.list_real_server(id, RealServers::remove);
         let state = &mut self.states[id.index()];
         *state = match destination {
             None => DestState::default(),
@@ -140,8 +144,21 @@ impl Destinations {
                 way: None,
             },
         };
+        self.list_real_server(id, RealServers::add);
         self.judge_load(id);
         self.rank_again(id);
+    }
+
+    /// Takes a NAT destination in use off the list of real servers, or puts it there.
+    fn list_real_server(&mut self, id: DestId, list: impl FnOnce(&mut RealServers, IpAddr, [u8; 2], DestId)) {
+        let DestState { forward, available, address, port, .. } = self.states[id.index()];
+        if available && forward == Forward::Nat {
+            list(&mut self.real_servers, address, port, id);
+        }
+    }
+
+    pub fn real_servers(&self) -> &RealServers {
+        &self.real_servers
     }
 
     /// One more than the greatest id there has been.

@@ -21,6 +21,7 @@ pub mod ipv6;
 pub mod nd;
 pub mod parse;
 pub mod ports;
+pub mod quoted;
 pub mod sctp;
 pub mod tcp;
 pub mod udp;

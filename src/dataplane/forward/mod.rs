@@ -3,8 +3,11 @@
 //! The order is the kernel's: from the client, state first and TTL and MTU when the packet leaves (ip_vs_in,
 //! ip_vs_xmit.c); from the server, TTL and MTU first, as the packet is being routed (ip_forward), then state.
 
-pub(super) mod nat;
+mod error;
+mod nat;
 mod tun;
+
+pub(super) use error::is_intact;
 
 use super::destinations::{DestState, Way};
 use super::director::{Director, Packet};
@@ -89,18 +92,17 @@ impl<F: Frame> Director<F> {
         if self.connections.table::<A>().get(id).has(flags::HELPED) {
             return self.helped_out(frame, packet, id, (next_hop, mtu), out);
         }
-        self.count_out::<A>(id, packet.parsed.ip_len);
+        self.count_out(self.connections.table::<A>().get(id).dest, packet.parsed.ip_len.into());
         self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
     }
 
+    /// What a removed server still says is not counted (ip_vs_out_stats).
     #[inline(always)]
-    pub(super) fn count_out<A: Family>(&self, id: ConnId, ip_len: u16) {
-        let dest_id = self.connections.table::<A>().get(id).dest;
-        // what a removed server still says is not counted (ip_vs_out_stats)
-        if self.destinations.get(dest_id).is_some_and(|dest| dest.available) {
-            let counters = self.destinations.counters(dest_id);
+    pub(super) fn count_out(&self, id: DestId, len: usize) {
+        if self.destinations.get(id).is_some_and(|dest| dest.available) {
+            let counters = self.destinations.counters(id);
             counters.out_packets.add(1);
-            counters.out_bytes.add(ip_len.into());
+            counters.out_bytes.add(len as u64);
         }
     }
 
@@ -215,7 +217,7 @@ impl<F: Frame> Director<F> {
 
     /// The way to a destination, looked up again when the network has changed.
     #[inline(always)]
-    fn way_of(&mut self, id: DestId) -> Result<Way, DropReason> {
+    pub(super) fn way_of(&mut self, id: DestId) -> Result<Way, DropReason> {
         let epoch = self.network.epoch();
         match self.destinations.get(id) {
             Some(DestState { way: Some(way), way_epoch, .. }) if *way_epoch == epoch => Ok(*way),
@@ -292,6 +294,22 @@ impl<F: Frame> Director<F> {
 
     #[cold]
     fn too_long<A: Family>(
+        &mut self,
+        frame: &F,
+        packet: &Packet<A>,
+        mtu: u16,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        // an ICMP error that no error may answer is fragmented whatever it says (ensure_mtu_is_adequate, ignore_df)
+        if packet.parsed.protocol == A::ICMP && !A::IS_V6 {
+            return Ok(());
+        }
+        self.refuse_too_long(frame, packet, mtu, out)
+    }
+
+    /// As routers do with what is nobody's connection's (ip_forward).
+    #[cold]
+    pub(super) fn refuse_too_long<A: Family>(
         &mut self,
         frame: &F,
         packet: &Packet<A>,

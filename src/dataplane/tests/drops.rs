@@ -167,6 +167,23 @@ fn origin(reason: DropReason) -> Origin {
             lab.sent();
         }),
         R::IcmpUnrelated => Here(|lab| drop(lab.client_sends(&icmp("198.51.100.7", "192.0.2.10", 3, 1, &[0; 32])))),
+        R::IcmpChecksumBad => Here(|lab| {
+            lab.client_sends(&syn());
+            let answer = tcp(vip(), client(1), SYN | ACK).packet();
+            let mut bytes = icmp("203.0.113.7", "192.0.2.10", 3, 1, &[&[0; 4], &answer[..]].concat()).bytes();
+            bytes[36] ^= 1;
+            lab.feed(CLIENT_SIDE, &bytes);
+        }),
+        R::TunnelError => Here(|lab| {
+            *lab = Lab::with_servers(Forward::Tun(Tunnel::default()), &["10.0.0.1:80"]).0;
+            let outer = lab.relay_in(&syn()).packet;
+            lab.server_sends(&icmp("10.0.0.99", "10.0.0.254", 3, 1, &[&[0; 4], &outer[..]].concat()));
+        }),
+        R::Unasked => Here(|lab| {
+            lab.settings(|s| (s.nat_icmp_send, s.forward) = (true, true));
+            lab.publish();
+            lab.server_sends(&tcp(at("10.0.0.1:8080"), client(1), SYN | ACK));
+        }),
         R::NoHeadroom => Here(|lab| {
             *lab = Lab::with_servers(Forward::Tun(Tunnel::default()), &["10.0.0.1:80"]).0;
             lab.process(CLIENT_SIDE, [VecFrame::with_headroom(&syn().bytes(), 19)]);

@@ -46,6 +46,8 @@ pub mod flags {
     pub const TUN: u16 = 1 << 6;
     /// Its destination is the director itself.
     pub const LOCAL: u16 = 1 << 7;
+    /// No packet finds it any more: another has its tuple. It only waits for those it controls.
+    pub const HIDDEN: u16 = 1 << 8;
     /// The bits that say how it is forwarded; none of them is direct routing.
     pub const METHOD: u16 = NAT | TUN | LOCAL;
 }
@@ -287,7 +289,8 @@ impl<A: Address> Connections<A> {
         &mut self.slab.0[id.0 as usize]
     }
 
-    /// Takes a connection in; its timer starts with its `timeout`. Both its keys must be new.
+    /// Takes a connection in; its timer starts with its `timeout`. Both its keys must be new. With `control`, it counts
+    /// with its controller until it is removed.
     pub fn insert(&mut self, mut conn: Conn<A>, now: Tick) -> Result<ConnId, Full> {
         let id = self.take_entry().ok_or(Full)?;
         conn.timer = Timer::at(now.plus(conn.timeout));
@@ -303,6 +306,7 @@ impl<A: Address> Connections<A> {
         }
         self.slab.0[id as usize] = conn;
         self.wheel.file(&mut self.slab, id);
+        self.count_controlled(conn.control);
         Ok(ConnId(id))
     }
 
@@ -332,21 +336,59 @@ impl<A: Address> Connections<A> {
         self.len -= 1;
     }
 
-    /// Removes a connection that is in the wheel.
+    /// From now on `id` depends on `controller`, and no longer on another (ip_vs_control_add).
+    pub fn set_control(&mut self, id: ConnId, controller: ConnId) {
+        self.count_controlled(controller.0);
+        let before = std::mem::replace(&mut self.get_mut(id).control, controller.0);
+        self.uncount_controlled(before);
+    }
+
+    fn count_controlled(&mut self, controller: u32) {
+        if controller != 0 {
+            self.slab.0[controller as usize].controlled += 1;
+        }
+    }
+
+    fn uncount_controlled(&mut self, controller: u32) {
+        if controller != 0 {
+            let controlled = &mut self.slab.0[controller as usize].controlled;
+            debug_assert!(*controlled > 0, "a controller stays in its entry as long as it controls any");
+            *controlled = controlled.saturating_sub(1);
+        }
+    }
+
+    /// Removes a connection that is in the wheel and controls none.
     pub fn remove(&mut self, id: ConnId) -> Conn<A> {
         self.wheel.unlink(&mut self.slab, id.0);
         self.remove_unlinked(id)
     }
 
-    /// Removes a connection that [`Connections::next_due`] has handed out.
+    /// Removes a connection that [`Connections::next_due`] has handed out and that controls none. The answer says which one
+    /// controlled it.
     pub fn remove_unlinked(&mut self, id: ConnId) -> Conn<A> {
         let conn = *self.get(id);
+        debug_assert!(conn.controlled == 0, "its entry's number must stay its own");
+        self.leave_index(id, &conn);
+        self.uncount_controlled(conn.control);
+        self.give_back(id.0);
+        conn
+    }
+
+    /// Lets no packet find the connection any more; its timer and what it controls go on.
+    pub fn hide(&mut self, id: ConnId) {
+        let conn = *self.get(id);
+        self.leave_index(id, &conn);
+        self.get_mut(id).flags |= flags::HIDDEN;
+    }
+
+    fn leave_index(&mut self, id: ConnId, conn: &Conn<A>) {
+        if conn.has(flags::HIDDEN) {
+            return;
+        }
         self.index.remove(self.hash(&conn.key_in()), id.0);
         if conn.has(flags::NAT) {
             self.index.remove(self.hash(&conn.key_out()), id.0 | OUT);
         }
-        self.give_back(id.0);
-        conn
     }
 
     /// Asks for the cache lines that removing this connection will touch.
@@ -443,6 +485,37 @@ mod tests {
         let id = table.insert(dr, Tick(0)).unwrap();
         assert_eq!(table.find(&dr.key_in()), Some((id, Direction::In)));
         assert_eq!(table.find(&dr.key_out()), None, "a DR reply never passes the director");
+    }
+
+    #[test]
+    fn a_controlled_connection_counts_with_its_controller_until_it_is_removed() {
+        let mut table = Connections::<Ip4>::new(10, [1, 2, 3, 4], Tick(0)).unwrap();
+        let first = table.insert(conn(1, true), Tick(0)).unwrap();
+        let second = table.insert(conn(2, true), Tick(0)).unwrap();
+        let data = table.insert(Conn { control: first.0, ..conn(3, true) }, Tick(0)).unwrap();
+        let other = table.insert(conn(4, true), Tick(0)).unwrap();
+        let counts = |table: &Connections<Ip4>| (table.get(first).controlled, table.get(second).controlled);
+        assert_eq!(counts(&table), (1, 0));
+        table.set_control(other, first);
+        assert_eq!(counts(&table), (2, 0));
+        table.set_control(other, second);
+        assert_eq!(counts(&table), (1, 1));
+        assert_eq!(table.remove(data).control, first.0);
+        table.remove(other);
+        assert_eq!(counts(&table), (0, 0));
+    }
+
+    #[test]
+    fn a_hidden_connection_leaves_its_tuple_to_another_and_keeps_its_entry() {
+        let mut table = Connections::<Ip4>::new(2, [1, 2, 3, 4], Tick(0)).unwrap();
+        let c = conn(7, true);
+        let old = table.insert(c, Tick(0)).unwrap();
+        table.hide(old);
+        assert_eq!(table.find(&c.key_in()), None);
+        let new = table.insert(c, Tick(0)).unwrap();
+        assert_eq!((table.find(&c.key_out()), table.len()), (Some((new, Direction::Out)), 2));
+        table.remove(old);
+        assert_eq!((table.find(&c.key_in()), table.len()), (Some((new, Direction::In)), 1));
     }
 
     #[test]

@@ -93,7 +93,8 @@ impl Destinations {
             Some(d) => DestState {
                 forward: d.forward,
                 available: d.available,
-                overloaded: state.overloaded,
+                // a threshold that was lifted is only felt with the next connection (__ip_vs_update_dest)
+                overloaded: state.overloaded && d.threshold_upper != 0 && d.threshold_upper <= state.threshold_upper,
                 address: d.address,
                 port: d.port.to_be_bytes(),
                 weight: d.weight,
@@ -104,7 +105,6 @@ impl Destinations {
                 way: None,
             },
         };
-        self.judge_load(id);
     }
 
     #[inline(always)]
@@ -129,7 +129,23 @@ impl Destinations {
         counters.connections.add(1);
         counters.inactive.increment();
         counters.references.increment();
-        self.judge_load(id);
+        self.judge_more(id);
+    }
+
+    /// A persistence template begins.
+    pub fn bind_template(&mut self, id: DestId) {
+        let counters = self.counters(id);
+        counters.persistent.increment();
+        counters.references.increment();
+        self.judge_more(id);
+    }
+
+    /// A persistence template ends.
+    pub fn unbind_template(&mut self, id: DestId) {
+        let counters = self.counters(id);
+        counters.persistent.decrement();
+        counters.references.decrement();
+        self.judge_less(id);
     }
 
     /// A connection ends.
@@ -141,7 +157,7 @@ impl Destinations {
             counters.active.decrement()
         }
         counters.references.decrement();
-        self.judge_load(id);
+        self.judge_less(id);
     }
 
     /// A connection becomes active or inactive.
@@ -153,18 +169,26 @@ impl Destinations {
         less.decrement();
     }
 
-    /// Overloaded from the upper threshold on until below the lower one, or three quarters of the upper
-    /// (ip_vs_dest_update_overload).
-    fn judge_load(&mut self, id: DestId) {
+    fn total(&self, id: DestId) -> u64 {
         let counters = self.counters(id);
-        let total = counters.active.get().wrapping_add(counters.inactive.get());
+        counters.active.get().wrapping_add(counters.inactive.get()).into()
+    }
+
+    /// Overloaded from the upper threshold on (ip_vs_bind_dest) ...
+    fn judge_more(&mut self, id: DestId) {
+        let total = self.total(id);
         let Some(state) = self.states.get_mut(id.index()) else { return };
-        let (upper, lower) = (state.threshold_upper, state.threshold_lower);
-        state.overloaded = match (upper, lower) {
-            (0, _) => false,
-            _ if total >= upper => true,
-            (_, 0) => state.overloaded && u64::from(total) * 4 >= u64::from(upper) * 3,
-            _ => state.overloaded && total >= lower,
+        state.overloaded |= state.threshold_upper != 0 && total >= state.threshold_upper.into();
+    }
+
+    /// ... until below the lower one, or three quarters of the upper (ip_vs_unbind_dest).
+    fn judge_less(&mut self, id: DestId) {
+        let total = self.total(id);
+        let Some(state) = self.states.get_mut(id.index()) else { return };
+        state.overloaded &= match (u64::from(state.threshold_upper), u64::from(state.threshold_lower)) {
+            (0, 0) => false,
+            (upper, 0) => total * 4 >= upper * 3,
+            (_, lower) => total >= lower,
         };
     }
 }

@@ -3,6 +3,8 @@
 //! [`worker`] is the poll loop and the place to begin; [`director`] is a packet's life, one line a stage.
 pub mod admit;
 pub mod arp;
+pub mod bypass;
+pub mod defence;
 pub mod destinations;
 pub mod director;
 pub mod expire;
@@ -17,6 +19,7 @@ pub mod mailbox;
 pub mod marks;
 pub mod network;
 pub mod outlet;
+pub mod persist;
 pub mod pick_up;
 pub mod services;
 pub mod snapshot;

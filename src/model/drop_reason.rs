@@ -41,6 +41,7 @@ drop_reasons! {
     NoService "no_service" "addressed to a virtual or own address, but no service has this protocol and port";
     NotSyn "not_syn" "TCP without a connection, and not a SYN that could start one";
     NoDestination "no_destination" "the service has no destination that may take it; the client was told by ICMP";
+    NoCallId "no_call_id" "the service tells clients apart by the Call-ID of SIP, and it has none";
     TableFull "table_full" "the connection table is full (capacity_per_worker); existing connections go on";
     DropPacket "drop_packet" "one of those that would begin a connection, as `drop_packet` asks for";
     DestinationGone "destination_gone" "its connection's destination was removed";

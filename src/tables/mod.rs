@@ -5,5 +5,6 @@ pub mod connections;
 pub mod index;
 pub mod lpm;
 pub mod memory;
+pub mod names;
 pub mod neighbours;
 pub mod wheel;

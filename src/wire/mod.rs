@@ -20,6 +20,7 @@ pub mod nd;
 pub mod parse;
 pub mod ports;
 pub mod sctp;
+pub mod sip;
 pub mod tcp;
 pub mod udp;
 

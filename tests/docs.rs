@@ -141,6 +141,8 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::IpHeaderBad => "A broken sender or cable",
         DropReason::IpChecksumBad => "A broken sender or cable; on a veth switch offloads off at the other end",
         DropReason::IpLengthBad => "A broken sender, or a device that cuts frames",
+        DropReason::IpOptionsBad => "A broken sender, or an attack",
+        DropReason::SourceRoute => "Nothing: as the kernel by default, it refuses source routes",
         DropReason::L4Truncated => "A broken sender, or an attack",
         DropReason::Fragment => "Not supported yet: keep clients below the path's MTU",
         DropReason::SourceBad => "Somebody forges addresses, or two machines have one",

@@ -12,6 +12,7 @@ use crate::model::{self as address, DestId, DropReason, Forward, Protocol, Servi
 use crate::sched::Flow;
 use crate::tables::connections::{Conn, ConnId, flags};
 use crate::wire::ip::IpError;
+use crate::wire::ip_protocol::{SCTP, TCP};
 
 /// A server of active FTP connects from here to the client; never scheduled (ip_vs_schedule).
 const FTP_DATA: u16 = 20;
@@ -97,8 +98,7 @@ impl<F: Frame> Director<F> {
         service: ServiceId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        let is_tcp = packet.parsed.protocol == Protocol::Tcp.number();
-        if is_tcp && !tcp::may_start(packet.parsed.tcp_flags, self.snapshot.settings.sloppy_tcp) {
+        if !self.may_start(&frame, packet)? {
             return Err(DropReason::NotSyn);
         }
         if self.snapshot.settings.drop_packet == 3 && self.is_to_drop() {
@@ -122,6 +122,15 @@ impl<F: Frame> Director<F> {
             self.end_one_packet::<A>(id);
         }
         forwarded
+    }
+
+    /// Whether a packet of its kind may begin a connection.
+    fn may_start<A: Family>(&self, frame: &F, packet: &Packet<A>) -> Result<bool, DropReason> {
+        match packet.parsed.protocol {
+            TCP => Ok(tcp::may_start(packet.parsed.tcp_flags, self.snapshot.settings.sloppy_tcp)),
+            SCTP => self.may_start_sctp(frame, packet),
+            _ => Ok(true),
+        }
     }
 
     /// One-packet scheduling: the connection ends with the packet that began it, and leaves word with its template.

@@ -16,7 +16,7 @@ use super::pick_up::{ALWAYS, PickUp};
 use super::services::Services;
 use super::snapshot::Snapshot;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
-use crate::model::timeouts::Timeouts;
+use crate::model::timeouts::{REARM_S, Timeouts};
 use crate::model::{DropReason, PortId, Tick, Time, WorkerCounters, WorkerId};
 use crate::tables::connections::{ConnId, Direction, Key};
 use crate::tables::memory::NoMemory;
@@ -24,7 +24,7 @@ use crate::tables::names::{NAMES_MAX, Names};
 use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
 use crate::wire::ip::{Ip, IpHeader};
-use crate::wire::ip_protocol::{TCP, UDP};
+use crate::wire::ip_protocol::{AH, ESP, SCTP, TCP, UDP};
 use crate::wire::parse::{Kind, Malformed, Parsed, parse_into};
 use arrayvec::ArrayVec;
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub struct Packet<A> {
     pub port: PortId,
     /// The frame came to a group address of its link.
     pub to_group: bool,
+    /// SCTP: the chunk that moves the connection's state, where there is one.
+    pub chunk: Option<u8>,
     /// Why it goes no further than parsing.
     refused: Option<DropReason>,
 }
@@ -254,9 +256,20 @@ impl<F: Frame> Director<F> {
     #[inline(always)]
     fn finish<A: Family>(&mut self, frame: F, packet: &Packet<A>, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
         let is_flow = packet.parsed.kind == A::KIND && matches!(packet.parsed.protocol, TCP | UDP);
-        if !is_flow || packet.parsed.fragment || packet.to_group {
+        if !is_flow || packet.parsed.fragment || packet.to_group | packet.parsed.has_options() {
             return self.finish_other(frame, packet, out);
         }
+        self.follow(frame, packet, out)
+    }
+
+    /// A packet with ports goes the way of its connection, if there is one.
+    #[inline(always)]
+    pub(super) fn follow<A: Family>(
+        &mut self,
+        frame: F,
+        packet: &Packet<A>,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
         match self.connections.table::<A>().confirm(packet.guess, &packet.key, packet.hash) {
             Some((id, direction)) => {
                 if !self.tick.is_before(self.connections.table::<A>().get(id).timer.deadline) {
@@ -271,7 +284,7 @@ impl<F: Frame> Director<F> {
         }
     }
 
-    /// The connection's time is up; its timer has just not been looked at yet.
+    /// The connection's time is up; its timer has just not been looked at yet. One that others depend on lives on.
     #[cold]
     fn finish_expired<A: Family>(
         &mut self,
@@ -280,6 +293,11 @@ impl<F: Frame> Director<F> {
         id: ConnId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
+        let connections = self.connections.table_mut::<A>();
+        if connections.get(id).controlled > 0 {
+            connections.set_deadline(id, self.tick.plus(REARM_S * Tick::PER_S));
+            return self.follow(frame, packet, out);
+        }
         self.end::<A>(id);
         self.no_connection(frame, packet, out)
     }
@@ -295,10 +313,31 @@ impl<F: Frame> Director<F> {
             Kind::Arp => self.arp(frame, packet, out),
             _ if packet.parsed.fragment => Err(DropReason::Fragment),
             // what a whole link can hear belongs to no connection (ip_vs_in_hook: PACKET_HOST only)
-            _ if matches!(packet.parsed.protocol, TCP | UDP) => Err(DropReason::Multicast),
+            _ if packet.to_group && has_connections(packet.parsed.protocol) => Err(DropReason::Multicast),
+            _ if packet.parsed.has_options() => self.with_options(frame, packet, out),
+            _ => self.finish_rare(frame, packet, out),
+        }
+    }
+
+    /// What is not TCP or UDP, or has options that have been seen to.
+    #[cold]
+    pub(super) fn finish_rare<A: Family>(
+        &mut self,
+        frame: F,
+        packet: &Packet<A>,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        match packet.parsed.protocol {
+            TCP | UDP => self.follow(frame, packet, out),
+            SCTP => self.sctp(frame, packet, out),
+            AH | ESP => self.ipsec(frame, packet, out),
             _ => self.no_connection(frame, packet, out),
         }
     }
+}
+
+fn has_connections(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | SCTP | AH | ESP)
 }
 
 /// The head ended inside the headers: with more of the frame in it, parsing may get further.

@@ -31,6 +31,8 @@ drop_reasons! {
     IpHeaderBad "ip_header_bad" "IP version or header length makes no sense";
     IpChecksumBad "ip_checksum_bad" "the IP header checksum is wrong";
     IpLengthBad "ip_length_bad" "the IP length is shorter than its header or longer than the frame";
+    IpOptionsBad "ip_options_bad" "an IP option makes no sense; the sender was told by ICMP";
+    SourceRoute "source_route" "an IP option asks for a route through other hosts";
     L4Truncated "l4_truncated" "too short for its ports or its ICMP header";
     Fragment "fragment" "an IP fragment";
     SourceBad "source_bad" "the source address is multicast, broadcast, loopback or the director's own";
@@ -39,7 +41,7 @@ drop_reasons! {
     ArpNotOurs "arp_not_ours" "an ARP request for an address that is not answered on this port";
     ArpConflict "arp_conflict" "an ARP packet in which another station claims an address of ours";
     NoService "no_service" "addressed to a virtual or own address, but no service has this protocol and port";
-    NotSyn "not_syn" "TCP without a connection, and not a SYN that could start one";
+    NotSyn "not_syn" "TCP or SCTP without a connection, and neither a SYN nor an INIT that could start one";
     NoDestination "no_destination" "the service has no destination that may take it; the client was told by ICMP";
     NoCallId "no_call_id" "the service tells clients apart by the Call-ID of SIP, and it has none";
     TableFull "table_full" "the connection table is full (capacity_per_worker); existing connections go on";

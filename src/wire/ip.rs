@@ -72,6 +72,10 @@ pub enum IpError {
     TooLong {
         mtu: u16,
     },
+    /// Its header makes no sense at this offset.
+    ParameterProblem {
+        pointer: u8,
+    },
 }
 
 /// The most an error of either version quotes.
@@ -106,6 +110,7 @@ impl Ip for Ip4 {
             IpError::PortUnreachable => IcmpError::PORT_UNREACHABLE,
             IpError::ProtocolUnreachable => IcmpError::PROTOCOL_UNREACHABLE,
             IpError::TooLong { mtu } => IcmpError::fragmentation_needed(mtu),
+            IpError::ParameterProblem { pointer } => IcmpError::parameter_problem(pointer),
         };
         error.write(out, offending, Ipv4Addr::from(source), id, false)
     }
@@ -153,6 +158,9 @@ fn icmpv6_error(error: IpError, packet: &[u8]) -> Option<Icmpv6Error> {
             Icmpv6Error::parameter_problem(icmpv6::UNKNOWN_NEXT_HEADER, at as u32)
         }
         IpError::TooLong { mtu } => Icmpv6Error::packet_too_big(mtu.into()),
+        IpError::ParameterProblem { pointer } => {
+            Icmpv6Error::parameter_problem(icmpv6::ERRONEOUS_HEADER_FIELD, pointer.into())
+        }
     })
 }
 

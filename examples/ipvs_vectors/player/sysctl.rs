@@ -9,6 +9,7 @@ pub fn set(settings: &mut Settings, key: &str, value: &Value) -> Result<bool, St
     let number = || number.ok_or_else(|| format!("{key} = {value} is not a number"));
     match key.strip_prefix("net.ipv4.vs.").unwrap_or(key) {
         "sloppy_tcp" => settings.sloppy_tcp = number()? != 0,
+        "sloppy_sctp" => settings.sloppy_sctp = number()? != 0,
         "expire_nodest_conn" => settings.expire_nodest_conn = number()? != 0,
         "conn_reuse_mode" => settings.conn_reuse_mode = number()? as u8,
         "pmtu_disc" => settings.pmtu_disc = number()? != 0,

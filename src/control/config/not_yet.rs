@@ -2,7 +2,7 @@
 //! its calls.
 
 use super::file::ServiceTable;
-use crate::model::{Forward, Protocol, TunnelKind};
+use crate::model::{Forward, TunnelKind};
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -11,14 +11,6 @@ pub(super) fn family(address: IpAddr) -> Result<(), String> {
     match address {
         IpAddr::V4(_) => Ok(()),
         IpAddr::V6(_) => Err("IPv6 is not supported yet; give an IPv4 address".to_owned()),
-    }
-}
-
-/// SCTP services.
-pub(super) fn protocol(protocol: Protocol) -> Result<(), String> {
-    match protocol {
-        Protocol::Sctp => Err("\"sctp\" is not supported yet; allowed: \"tcp\", \"udp\"".to_owned()),
-        _ => Ok(()),
     }
 }
 

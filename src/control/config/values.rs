@@ -102,13 +102,12 @@ fn hex_pair(text: &str) -> Option<u8> {
 
 /// A service's protocol.
 pub fn protocol(text: &str) -> Result<Protocol, String> {
-    let protocol = match text {
-        "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
-        "sctp" => Protocol::Sctp,
-        _ => return Err(unknown_word(text, ["tcp", "udp"].into_iter())),
-    };
-    not_yet::protocol(protocol).map(|()| protocol)
+    match text {
+        "tcp" => Ok(Protocol::Tcp),
+        "udp" => Ok(Protocol::Udp),
+        "sctp" => Ok(Protocol::Sctp),
+        _ => Err(unknown_word(text, ["tcp", "udp", "sctp"].into_iter())),
+    }
 }
 
 /// A mask of client addresses: `255.255.255.0` for IPv4, a prefix length for either family.

@@ -11,6 +11,7 @@ use super::director::{Director, Packet};
 use super::family::Family;
 use super::frame::Frame;
 use super::outlet::Outlet;
+use super::rare;
 use super::tcp::{self, Side};
 use crate::model::state::TcpState;
 use crate::model::{DestId, DropReason, Protocol};
@@ -111,42 +112,56 @@ impl<F: Frame> Director<F> {
             };
             let next = tcp::next_state(self.secure_tcp, side, conn.state, packet.parsed.tcp_flags);
             if next as u8 != conn.state {
-                self.change_state::<A>(id, next);
+                self.change_state::<A>(id, next as u8, next.is_active());
                 if next == TcpState::Established {
                     self.assure::<A>(id);
                 }
             }
             self.timeouts.tcp[next as usize]
-        } else {
+        } else if packet.parsed.protocol == Protocol::Udp.number() {
             if side == Side::Output {
                 self.assure::<A>(id);
             }
             self.timeouts.udp
+        } else {
+            self.rare_timeout(packet, id, side)
         };
         self.connections.table_mut::<A>().touch(id, timeout, now);
     }
 
-    fn change_state<A: Family>(&mut self, id: ConnId, next: TcpState) {
+    pub(super) fn change_state<A: Family>(&mut self, id: ConnId, next: u8, is_active: bool) {
         let conn = self.connections.table_mut::<A>().get_mut(id);
-        conn.state = next as u8;
-        if conn.has(flags::INACTIVE) == next.is_active() && conn.dest != DestId::NONE {
+        conn.state = next;
+        if conn.has(flags::INACTIVE) == is_active && conn.dest != DestId::NONE {
             conn.flags ^= flags::INACTIVE;
-            self.destinations.set_active(conn.dest, next.is_active());
+            self.destinations.set_active(conn.dest, is_active);
         }
     }
 
     /// Whether a SYN on this connection's tuple starts a new one (`conn_reuse_mode`, ip_vs_in_hook).
     #[cold]
     pub(in crate::dataplane) fn is_reusable<A: Family>(&self, id: ConnId, weight: u32) -> bool {
-        let settings = &self.snapshot.settings;
         let conn = self.connections.table::<A>().get(id);
+        let finished = conn.state == TcpState::TimeWait as u8 || conn.state == TcpState::Close as u8;
+        let half_finished = conn.state == TcpState::FinWait as u8 && conn.has(flags::NO_OUTPUT);
+        let reuse = finished || self.snapshot.settings.conn_reuse_mode & 2 != 0 && half_finished;
+        self.is_replaceable::<A>(id, weight, reuse)
+    }
+
+    /// The same for an INIT.
+    pub(super) fn may_start_anew<A: Family>(&self, id: ConnId) -> bool {
+        let conn = self.connections.table::<A>().get(id);
+        let weight = self.destinations.get(conn.dest).map_or(1, |dest| dest.weight);
+        self.is_replaceable::<A>(id, weight, rare::is_over(conn.state))
+    }
+
+    /// Whether a new connection may take the place of this one, which `is_over`.
+    fn is_replaceable<A: Family>(&self, id: ConnId, weight: u32, is_over: bool) -> bool {
+        let settings = &self.snapshot.settings;
         if settings.expire_nodest_conn && weight == 0 {
             return true;
         }
-        let finished = conn.state == TcpState::TimeWait as u8 || conn.state == TcpState::Close as u8;
-        let half_finished = conn.state == TcpState::FinWait as u8 && conn.has(flags::NO_OUTPUT);
-        let reuse = finished || settings.conn_reuse_mode & 2 != 0 && half_finished;
-        settings.conn_reuse_mode != 0 && conn.control == 0 && reuse
+        settings.conn_reuse_mode != 0 && self.connections.table::<A>().get(id).control == 0 && is_over
     }
 
     #[cold]

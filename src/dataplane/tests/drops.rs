@@ -30,6 +30,10 @@ fn edited(edit: impl FnOnce(&mut [u8])) -> Vec<u8> {
     bytes
 }
 
+fn with_options(options: [u8; 4]) -> Datagram {
+    Datagram { options: options.to_vec(), ..syn() }
+}
+
 fn origin(reason: DropReason) -> Origin {
     use DropReason as R;
     use Origin::{Here, Io};
@@ -53,6 +57,8 @@ fn origin(reason: DropReason) -> Origin {
             lab.feed(CLIENT_SIDE, &bytes);
         }),
         R::IpLengthBad => Here(|lab| drop(lab.feed(CLIENT_SIDE, &edited(|ip| ip[3] += 1)))),
+        R::IpOptionsBad => Here(|lab| drop(lab.client_sends(&with_options([7, 40, 4, 0])))),
+        R::SourceRoute => Here(|lab| drop(lab.client_sends(&with_options([131, 3, 4, 0])))),
         R::L4Truncated => Here(|lab| drop(lab.client_sends(&Datagram { load: Load::Raw(TCP, vec![0; 3]), ..syn() }))),
         R::Fragment => Here(|lab| drop(lab.feed(CLIENT_SIDE, &edited(|ip| ip[6] = 0x20)))),
         R::SourceBad => Here(|lab| drop(lab.client_sends(&tcp(at("127.0.0.1:9"), vip(), SYN)))),

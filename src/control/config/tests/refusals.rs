@@ -410,14 +410,6 @@ fn two_mac_addresses_for_one_neighbour_are_refused() {
 }
 
 #[test]
-fn sctp_is_not_supported_yet() {
-    assert_eq!(
-        refusal(r#"protocol = "udp""#, r#"protocol = "sctp""#),
-        r#"t.toml:27: [[service]] `protocol`: "sctp" is not supported yet; allowed: "tcp", "udp""#
-    );
-}
-
-#[test]
 fn a_misspelt_protocol_names_the_nearest() {
     assert_eq!(
         refusal(r#"protocol = "udp""#, r#"protocol = "udpp""#),

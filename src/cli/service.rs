@@ -2,6 +2,8 @@
 
 use super::{Failure, command};
 use crate::control::api::{Request, ServiceRef, ServiceSpec};
+use crate::control::config::values;
+use crate::model::Family;
 use clap::ValueEnum;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -94,7 +96,7 @@ pub struct Spec {
     #[arg(long, value_name = "SECONDS")]
     persistence_timeout: Option<u32>,
     /// Clients of one such network keep to one destination: 255.255.255.0, or a prefix length
-    #[arg(long, value_name = "MASK")]
+    #[arg(long, value_name = "MASK", value_parser = mask)]
     persistence_mask: Option<String>,
     /// One-packet scheduling, UDP only: a decision for every packet
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
@@ -117,4 +119,13 @@ impl Spec {
             port: self.port.clone(),
         })
     }
+}
+
+/// A mask of either family; whether it is the service's is known where the service is.
+fn mask(text: &str) -> Result<String, String> {
+    let is_mask = |family| values::client_mask(text, family).is_ok();
+    if is_mask(Family::V4) || is_mask(Family::V6) {
+        return Ok(text.to_owned());
+    }
+    Err("expected a mask like 255.255.255.0, or a prefix length like 24".to_owned())
 }

@@ -224,7 +224,7 @@ impl<R: Runtime> Commands<R> {
                 Response::Drops { rows: DropReason::ALL.iter().map(row).collect() }
             }
             Topic::Neighbours => Response::Neighbours { rows: runtime.neighbours() },
-            Topic::Timeouts => Response::Timeouts((&*self.state.snapshot().timeouts).into()),
+            Topic::Timeouts => Response::Timeouts(self.state.snapshot().timeouts.global().into()),
             Topic::Routes => Response::Routes { rows: routes(self.state.snapshot()) },
         })
     }

@@ -1,7 +1,7 @@
 //! One worker's view of all destinations: what forwarding needs at hand, and their counts.
 
 use crate::model::limits::DESTINATIONS_MAX;
-use crate::model::{DestCounters, DestId, Destination, Forward, ServiceId, Tunnel};
+use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, TimeoutsId, Tunnel};
 use crate::sched::Loads;
 use crate::tables::memory::{Mapping, NoMemory, Zeroed};
 use crate::tables::neighbours::NeighbourId;
@@ -36,6 +36,10 @@ pub struct DestState {
     pub port: [u8; 2],
     pub weight: u32,
     pub service: ServiceId,
+    /// The set of timeouts of its connections.
+    pub timeouts: TimeoutsId,
+    /// What its service asked for beyond the kernel; looked at off the common path.
+    pub departures: Departures,
     threshold_upper: u32,
     threshold_lower: u32,
     /// Epochs of the network and of the neighbours in which `way` was found.
@@ -53,6 +57,8 @@ impl Default for DestState {
             port: [0; 2],
             weight: 0,
             service: ServiceId(u32::MAX),
+            timeouts: TimeoutsId::default(),
+            departures: Departures::default(),
             threshold_upper: 0,
             threshold_lower: 0,
             way_epoch: (0, 0),
@@ -99,6 +105,8 @@ impl Destinations {
                 port: d.port.to_be_bytes(),
                 weight: d.weight,
                 service: d.service,
+                timeouts: d.timeouts,
+                departures: d.departures,
                 threshold_upper: d.threshold_upper,
                 threshold_lower: d.threshold_lower,
                 way_epoch: (0, 0),

@@ -16,8 +16,8 @@ use super::pick_up::{ALWAYS, PickUp};
 use super::services::Services;
 use super::snapshot::Snapshot;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
-use crate::model::timeouts::{REARM_S, Timeouts};
-use crate::model::{DropReason, PortId, Tick, Time, WorkerCounters, WorkerId};
+use crate::model::timeouts::REARM_S;
+use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
 use crate::tables::connections::{ConnId, Direction, Key};
 use crate::tables::memory::NoMemory;
 use crate::tables::names::{NAMES_MAX, Names};
@@ -64,7 +64,7 @@ pub struct Director<F: Frame> {
     pub(super) services: Services,
     pub(super) network: NetworkState<F>,
     pub(super) snapshot: Arc<Snapshot>,
-    pub(super) timeouts: Arc<Timeouts>,
+    pub(super) timeouts: Arc<TimeoutSets>,
     pub(super) pick_up: Option<PickUp>,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) icmp_limit: RateLimit,

@@ -8,8 +8,8 @@ use super::frame::Frame;
 use super::outlet::Outlet;
 use super::sctp;
 use super::tcp::Side;
-use crate::model::DropReason;
 use crate::model::state::SctpState;
+use crate::model::{DropReason, TimeoutsId};
 use crate::tables::connections::{ConnId, Direction, Key, flags, ports};
 use crate::wire::Header;
 use crate::wire::ip_protocol::{SCTP, UDP};
@@ -64,7 +64,7 @@ impl<F: Frame> Director<F> {
                 self.assure::<A>(id);
             }
         }
-        self.timeouts.sctp[next as usize]
+        self.timeouts.get(TimeoutsId::default()).sctp[next as usize]
     }
 
     /// AH and ESP never begin a connection: they follow that of the key exchange between the same hosts.

@@ -6,9 +6,9 @@
 
 use super::marks::Marks;
 use crate::model::settings::Settings;
-use crate::model::timeouts::Timeouts;
 use crate::model::{
     Departures, DestId, Destination, Family, InterfaceId, Persistence, PortId, Protocol, ServiceId, ServiceKey,
+    TimeoutSets,
 };
 use crate::sched::registry::{Plan, SchedulerKind};
 use crate::sched::{Options, Pool};
@@ -25,7 +25,7 @@ pub struct Snapshot {
     pub version: u64,
     pub network: Arc<Network>,
     pub settings: Arc<Settings>,
-    pub timeouts: Arc<Timeouts>,
+    pub timeouts: Arc<TimeoutSets>,
     pub directory: Arc<Directory>,
     pub marks: Arc<Marks>,
     pub services: Chunked<Service>,

@@ -13,6 +13,7 @@ pub mod service;
 pub mod settings;
 pub mod state;
 pub mod time;
+pub mod timeout_sets;
 pub mod timeouts;
 
 pub use client_mask::ClientMask;
@@ -26,3 +27,4 @@ pub use mark_rule::MarkRule;
 pub use protocol::{Family, Protocol};
 pub use service::{Persistence, PersistenceEngine, ServiceKey};
 pub use time::{Tick, Time};
+pub use timeout_sets::TimeoutSets;

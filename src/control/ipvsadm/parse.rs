@@ -289,8 +289,8 @@ impl Line {
     }
 
     fn tunnel_type(&mut self, text: &str) -> Result<(), Failure> {
-        let known = [TunnelKind::Ipip, TunnelKind::Gue, TunnelKind::Gre].into_iter().find(|kind| kind.name() == text);
-        self.tunnel.kind = known.ok_or_else(|| Failure::usage("illegal tunnel type specified"))?;
+        self.tunnel.kind =
+            TunnelKind::from_name(text).ok_or_else(|| Failure::usage("illegal tunnel type specified"))?;
         self.seen.add(Group::TunnelType)
     }
 

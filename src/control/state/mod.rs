@@ -23,8 +23,9 @@ pub use timeouts::TimeoutsEdit;
 pub use trash::TRASH_PERIOD_S;
 
 use crate::control::config::{Config, DestinationConfig, PortConfig, ServiceConfig};
+use crate::dataplane::marks::Marks;
 use crate::dataplane::snapshot::{Changes, Directory, Service, Snapshot};
-use crate::model::{DestId, PortId, Protocol, ServiceId, ServiceKey, Time};
+use crate::model::{DestId, OwnTimeouts, PortId, Protocol, ServiceId, ServiceKey, Time, TimeoutSets};
 use hashbrown::HashMap;
 use ids::Ids;
 use std::collections::BTreeSet;
@@ -50,6 +51,8 @@ pub struct State {
     trash: Arc<Trash>,
     /// Services that name the port that answers ARP and ND for them, an index into `config.ports`.
     arp_ports: Arc<HashMap<ServiceId, usize>>,
+    /// Of services, in the order of the snapshot's sets.
+    own_timeouts: Arc<Vec<OwnTimeouts>>,
     service_ids: Ids,
     dest_ids: Ids,
     snapshot: Snapshot,
@@ -62,7 +65,8 @@ impl State {
         let services = std::mem::take(&mut config.services);
         let snapshot = Snapshot {
             settings: Arc::new(config.settings.clone()),
-            timeouts: Arc::new(config.timeouts.clone()),
+            timeouts: Arc::new(TimeoutSets::new(config.timeouts.clone(), &[])),
+            marks: Arc::new(Marks::new(&config.marks)),
             ..Snapshot::default()
         };
         let mut state = Self {
@@ -70,6 +74,7 @@ impl State {
             opened: opened.into(),
             trash: Arc::default(),
             arp_ports: Arc::default(),
+            own_timeouts: Arc::default(),
             service_ids: Ids::default(),
             dest_ids: Ids::default(),
             snapshot,

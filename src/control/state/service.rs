@@ -60,7 +60,7 @@ impl Draft {
             if !seen.insert(at(destination)) {
                 return Err(Error::DestinationExists(key, at(destination)));
             }
-            candidates.push(self.enrol(&key, id, destination)?);
+            candidates.push(self.enrol(&key, id, config.departures, destination)?);
         }
         candidates.reverse();
         self.name_port(id, config.port);
@@ -83,6 +83,9 @@ impl Draft {
             destinations: Vec::new(),
         };
         check_service(&new)?;
+        if new.departures != old.departures {
+            self.depart(&old, new.departures)?;
+        }
         if new.port != port {
             self.name_port(old.id, new.port);
             self.directory_changed = true;

@@ -87,6 +87,7 @@ fn config(services: &[ServiceConfig]) -> Config {
         ports: vec![port("client", &["192.0.2.254/24"]), port("server", &["10.0.0.254/8", "192.0.2.130/25"])],
         routes: vec![RouteConfig { prefix: "0.0.0.0/0".parse().unwrap(), via: Some(ip("192.0.2.1")), port: 0 }],
         neighbours: vec![NeighbourConfig { port: 1, address: ip("10.0.0.1"), mac: [4; 6] }],
+        marks: Vec::new(),
         services: services.to_vec(),
     }
 }
@@ -211,13 +212,14 @@ fn what_ipvsadm_refuses_is_refused() {
     let good = nat("10.0.0.1:80", 1);
     let destinations = [
         (nat("255.255.255.255:80", 1), Refusal::NotUnicast),
-        (nat("[2001:db8::1]:80", 1), Refusal::Family),
         (nat("10.0.0.1:80", 1 << 31), Refusal::Weight),
         (DestinationConfig { threshold_upper: 65_536, ..good }, Refusal::Threshold),
     ];
     for (destination, refusal) in destinations {
         assert_eq!(check::destination(&web, &destination), Err(refusal));
     }
+    let other_family = check::destination(&web, &nat("[2001:db8::1]:80", 1));
+    assert!(matches!(other_family, Err(Refusal::Rule(refusal)) if refusal.key == "address"));
     let one_packet = check::service(&ServiceConfig { one_packet: true, ..plain });
     assert!(matches!(one_packet, Err(Refusal::Rule(refusal)) if refusal.key == "one_packet"));
     let thresholds = DestinationConfig { threshold_upper: 3, threshold_lower: 9, ..good };
@@ -447,7 +449,7 @@ fn a_reload_of_settings_and_addresses_makes_one_snapshot() {
     let changes = state.apply_config(new, Time::default()).unwrap();
     assert_eq!(changes.len(), 3, "{changes:?}");
     let snapshot = state.snapshot();
-    assert_eq!((snapshot.version, snapshot.settings.sloppy_tcp, snapshot.timeouts.udp), (2, true, 1));
+    assert_eq!((snapshot.version, snapshot.settings.sloppy_tcp, snapshot.timeouts.global().udp), (2, true, 1));
     assert!(snapshot.changes.network && snapshot.changes.services.is_empty());
     assert_eq!(snapshot.network.virtual_addresses[0].interface, Some(InterfaceId(0)));
 }

@@ -14,7 +14,7 @@ use super::outlet::Outlet;
 use super::rare;
 use super::tcp::{self, Side};
 use crate::model::state::TcpState;
-use crate::model::{DestId, DropReason, Protocol};
+use crate::model::{DestId, DropReason, Protocol, TimeoutsId};
 use crate::tables::connections::{ConnId, flags};
 use crate::wire::Header;
 use crate::wire::ip::{IpError, IpHeader};
@@ -101,6 +101,8 @@ impl<F: Frame> Director<F> {
     #[inline(always)]
     pub(super) fn advance_state<A: Family>(&mut self, packet: &Packet<A>, id: ConnId, side: Side) {
         let now = self.tick;
+        let dest = self.destinations.get(self.connections.table::<A>().get(id).dest);
+        let timeouts = dest.map_or(TimeoutsId::default(), |dest| dest.timeouts);
         let timeout = if packet.parsed.protocol == Protocol::Tcp.number() {
             if packet.parsed.tcp_flags == 0 && is_cut_off(packet) {
                 return;
@@ -117,12 +119,12 @@ impl<F: Frame> Director<F> {
                     self.assure::<A>(id);
                 }
             }
-            self.timeouts.tcp[next as usize]
+            self.timeouts.get(timeouts).tcp[next as usize]
         } else if packet.parsed.protocol == Protocol::Udp.number() {
             if side == Side::Output {
                 self.assure::<A>(id);
             }
-            self.timeouts.udp
+            self.timeouts.get(timeouts).udp
         } else {
             self.rare_timeout(packet, id, side)
         };

@@ -251,7 +251,9 @@ impl Lab {
     }
 
     pub fn timeouts(&mut self, edit: impl FnOnce(&mut Timeouts)) {
-        edit(Arc::make_mut(&mut self.draft.timeouts));
+        let mut timeouts = self.draft.timeouts.global().clone();
+        edit(&mut timeouts);
+        self.draft.timeouts = Arc::new(crate::model::TimeoutSets::new(timeouts, &[]));
     }
 
     /// The next snapshot, as the control thread would publish it.

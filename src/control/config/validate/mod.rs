@@ -1,6 +1,7 @@
 //! From what was typed to what holds: names resolved, defaults filled in, contradictions refused. Goes on after a
 //! mistake, so that all mistakes of a file are told at once.
 
+mod marks;
 mod ports;
 mod routes;
 mod services;
@@ -29,6 +30,7 @@ pub(super) fn validate(file: &File, problems: &mut Problems<'_>) -> Config {
     let own_problems_only = problems.is_empty();
     let routes = routes::routes(file, &ports, &names, own_problems_only, problems);
     let neighbours = routes::neighbours(file, &ports, &names, problems);
+    let marks = marks::marks(file, &names, problems);
     let mut services = services::services(file, &ports, &names, problems);
     let settings = settings(&file.ipvs, &file.ip, &services);
     for service in &mut services {
@@ -45,6 +47,7 @@ pub(super) fn validate(file: &File, problems: &mut Problems<'_>) -> Config {
         ports,
         routes,
         neighbours,
+        marks,
         services,
     }
 }

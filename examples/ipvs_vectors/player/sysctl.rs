@@ -15,7 +15,6 @@ pub fn set(settings: &mut Settings, key: &str, value: &Value) -> Result<bool, St
         "pmtu_disc" => settings.pmtu_disc = number()? != 0,
         "drop_packet" => settings.drop_packet = number()? as u8,
         "am_droprate" => settings.am_droprate = number()? as u32,
-        "sloppy_sctp" => settings.sloppy_sctp = number()? != 0,
         "expire_quiescent_template" => settings.expire_quiescent_template = number()? != 0,
         "drop_entry" => settings.drop_entry = number()? as u8,
         "cache_bypass" => settings.cache_bypass = number()? != 0,

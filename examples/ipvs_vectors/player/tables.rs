@@ -19,6 +19,8 @@ struct Name {
     client: SocketAddr,
     virt: SocketAddr,
     server: SocketAddr,
+    /// What a persistence engine tells a template's clients apart by.
+    engine_data: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -202,7 +204,7 @@ pub fn compare_server(expected: &str, frame: &[u8], world: &World) -> Result<(),
 
 fn name_of(conn: &Connection) -> Name {
     let Connection { protocol, client, virt, server, .. } = *conn;
-    Name { protocol: protocol.to_owned(), client, virt, server }
+    Name { protocol: protocol.to_owned(), client, virt, server, engine_data: conn.engine_data.clone() }
 }
 
 fn show(name: &Name) -> String {
@@ -214,7 +216,8 @@ fn name(row: &[Value]) -> Option<Name> {
         let address: IpAddr = text(row, address)?.parse().ok()?;
         Some(SocketAddr::new(address, u16::try_from(number(row, port)?).ok()?))
     };
-    Some(Name { protocol: text(row, 0)?.to_owned(), client: at(1, 2)?, virt: at(3, 4)?, server: at(5, 6)? })
+    let (protocol, engine_data) = (text(row, 0)?.to_owned(), text(row, 10).map(str::to_owned));
+    Some(Name { protocol, client: at(1, 2)?, virt: at(3, 4)?, server: at(5, 6)?, engine_data })
 }
 
 fn text(row: &[Value], index: usize) -> Option<&str> {

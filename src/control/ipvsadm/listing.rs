@@ -235,7 +235,7 @@ pub fn connections_heading(out: &mut dyn Write) -> io::Result<()> {
 }
 
 pub fn connection(out: &mut dyn Write, view: &ConnectionView) -> io::Result<()> {
-    let ConnectionView { protocol, client, virtual_address, destination, state, expires_s } = view;
+    let ConnectionView { protocol, client, virtual_address, destination, state, expires_s, engine: _ } = view;
     let expire = expire(*expires_s);
     let (client, virtual_address) = (client.to_string(), virtual_address.to_string());
     writeln!(out, "{protocol:<3} {expire:<6} {state:<11} {client:<18} {virtual_address:<18} {destination}")

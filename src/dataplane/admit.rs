@@ -7,8 +7,9 @@ use super::frame::Frame;
 use super::marks::Headers;
 use super::outlet::Outlet;
 use super::tcp;
+use crate::model::Family as AddressFamily;
 use crate::model::timeouts::FIRST_S;
-use crate::model::{self as address, DestId, DropReason, Forward, Protocol, ServiceId, ServiceKey, Tick};
+use crate::model::{DestId, DropReason, Forward, Protocol, ServiceId, ServiceKey, Tick};
 use crate::sched::Flow;
 use crate::tables::connections::{Conn, ConnId, flags};
 use crate::wire::ip::IpError;
@@ -38,7 +39,7 @@ impl<F: Frame> Director<F> {
         packet: &Packet<A>,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        let marked = if self.snapshot.directory.has_marks { self.service_of_mark(packet) } else { None };
+        let marked = self.service_of_mark(packet);
         if marked.is_none() && self.network.local(packet.key.destination.to_ip()).is_none() {
             return self.not_ours(frame, packet, out);
         }
@@ -72,8 +73,12 @@ impl<F: Frame> Director<F> {
     }
 
     /// The service on the packet's mark. It is looked for before all others, and takes packets to any address.
+    pub(super) fn service_of_mark<A: Family>(&self, packet: &Packet<A>) -> Option<ServiceId> {
+        if self.snapshot.directory.has_marks { self.find_mark(packet) } else { None }
+    }
+
     #[cold]
-    fn service_of_mark<A: Family>(&self, packet: &Packet<A>) -> Option<ServiceId> {
+    fn find_mark<A: Family>(&self, packet: &Packet<A>) -> Option<ServiceId> {
         let protocol = Protocol::from_number(packet.parsed.protocol)?;
         if packet.key.destination.is_group() {
             return None;
@@ -87,7 +92,7 @@ impl<F: Frame> Director<F> {
             destination: packet.key.destination,
             ports: protocol.has_ports().then(|| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))),
         });
-        self.snapshot.directory.find_mark(mark, if A::IS_V6 { address::Family::V6 } else { address::Family::V4 })
+        self.snapshot.directory.find_mark(mark, if A::IS_V6 { AddressFamily::V6 } else { AddressFamily::V4 })
     }
 
     /// A packet to a service: schedules a new connection if the packet may start one.

@@ -93,6 +93,8 @@ impl<F: Frame> Director<F> {
         let way = self.network.way_to(client, self.now).ok()?;
         let source = match self.network.local(destination.to_ip()) {
             Some(_) => destination,
+            // the kernel would answer for the packet's destination, and has no such address
+            None if !A::IS_V6 && self.service_of_mark(packet).is_some() => return None,
             None => A::from_ip(way.source)?,
         };
         let mut bytes = [0; ERROR_LEN_MAX];

@@ -193,11 +193,13 @@ pub fn compare_server(expected: &str, frame: &[u8], world: &World) -> Result<(),
     let Some((source, destination)) = super::decode::endpoints(frame) else { return Ok(()) };
     let all = world.connections();
     let Some(conn) = all.iter().find(|c| (c.client, c.virt) == (source, destination)) else { return Ok(()) };
-    let same = match (expected.parse::<SocketAddr>(), expected.parse::<IpAddr>()) {
-        (Ok(server), _) => conn.server == server,
-        (_, Ok(address)) => conn.server.ip() == address,
-        // the next hop's MAC address where there was no connection to ask
-        _ => return Ok(()),
+    let server = conn.server;
+    let same = match expected.parse::<IpAddr>() {
+        // where nobody was chosen, the next hop
+        Ok(_) if server.ip().is_unspecified() => return Ok(()),
+        Ok(address) if server.ip() == address => true,
+        // ports stand behind a colon, behind IPv6 addresses as well
+        _ => expected == format!("{}:{}", server.ip(), server.port()),
     };
     if same { Ok(()) } else { Err(format!("server: expected {expected}, chosen {}", conn.server)) }
 }

@@ -80,6 +80,10 @@ fn origin(reason: DropReason) -> Origin {
             lab.publish();
             lab.client_sends(&syn());
         }),
+        R::NoCallId => Here(|lab| {
+            super::persist::sip_service(lab);
+            lab.client_sends(&udp(client(1), at("192.0.2.10:5060"), b"OPTIONS x\r\nVia: y\r\n\r\n"));
+        }),
         R::TableFull => Here(|lab| {
             *lab = Lab::with_capacity(0);
             let service = lab.service(crate::model::Protocol::Tcp, VIP, "rr");

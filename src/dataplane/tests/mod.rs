@@ -11,5 +11,6 @@ mod methods;
 mod model;
 mod nat;
 mod packets;
+mod persist;
 mod snapshots;
 mod worker;

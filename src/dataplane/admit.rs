@@ -4,6 +4,7 @@ use super::director::{Director, Packet};
 use super::family::Family;
 use super::forward::Inbound;
 use super::frame::Frame;
+use super::ftp::CONTROL_PORT;
 use super::marks::Headers;
 use super::outlet::Outlet;
 use super::tcp;
@@ -39,6 +40,9 @@ impl<F: Frame> Director<F> {
         packet: &Packet<A>,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
+        if let Some(id) = self.connections.table::<A>().find_without_port(&packet.key) {
+            return self.follow_awaited(frame, packet, id, out);
+        }
         let marked = self.service_of_mark(packet);
         if marked.is_none() && self.network.local(packet.key.destination.to_ip()).is_none() {
             return self.not_ours(frame, packet, out);
@@ -207,7 +211,9 @@ impl<F: Frame> Director<F> {
         let state = self.destinations.get(dest).ok_or(DropReason::Internal)?;
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
         let is_nat = state.forward == Forward::Nat;
+        let is_ftp = is_nat && packet.parsed.protocol == TCP && [c, d] == CONTROL_PORT;
         let method = match state.forward {
+            Forward::Nat if is_ftp => flags::NAT | flags::HELPED,
             Forward::Nat => flags::NAT,
             Forward::Dr => flags::NO_OUTPUT,
             Forward::Tun(_) => flags::NO_OUTPUT | flags::TUN,
@@ -230,6 +236,7 @@ impl<F: Frame> Director<F> {
         };
         let id = self.connections.table_mut::<A>().insert(conn, self.tick).map_err(|_| DropReason::TableFull)?;
         self.destinations.bind(dest);
+        self.destinations.count_connection(dest);
         self.counters.connections_created.add(1);
         Ok(id)
     }

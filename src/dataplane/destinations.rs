@@ -1,7 +1,7 @@
 //! One worker's view of all destinations: what forwarding needs at hand, and their counts.
 
 use crate::model::limits::DESTINATIONS_MAX;
-use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, TimeoutsId, Tunnel};
+use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
 use crate::sched::Loads;
 use crate::tables::memory::{Mapping, NoMemory, Zeroed};
 use crate::tables::neighbours::NeighbourId;
@@ -31,6 +31,8 @@ pub struct Way {
 pub struct DestState {
     pub forward: Forward,
     pub available: bool,
+    /// Packets of its connections go on as ever: the one thing that each of them looks at.
+    pub keeps: bool,
     pub overloaded: bool,
     pub address: IpAddr,
     pub port: [u8; 2],
@@ -38,6 +40,8 @@ pub struct DestState {
     pub service: ServiceId,
     /// The set of timeouts of its connections.
     pub timeouts: TimeoutsId,
+    /// When its connections are to end (see [`super::drain`]).
+    pub drain_deadline: Option<Time>,
     /// What its service asked for beyond the kernel; looked at off the common path.
     pub departures: Departures,
     threshold_upper: u32,
@@ -52,12 +56,14 @@ impl Default for DestState {
         Self {
             forward: Forward::Dr,
             available: false,
+            keeps: false,
             overloaded: false,
             address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: [0; 2],
             weight: 0,
             service: ServiceId(u32::MAX),
             timeouts: TimeoutsId::default(),
+            drain_deadline: None,
             departures: Departures::default(),
             threshold_upper: 0,
             threshold_lower: 0,
@@ -99,6 +105,7 @@ impl Destinations {
             Some(d) => DestState {
                 forward: d.forward,
                 available: d.available,
+                keeps: d.available && (d.weight > 0 || !d.departures.reschedule_udp),
                 // a threshold that was lifted is only felt with the next connection (__ip_vs_update_dest)
                 overloaded: state.overloaded && d.threshold_upper != 0 && d.threshold_upper <= state.threshold_upper,
                 address: d.address,
@@ -106,6 +113,7 @@ impl Destinations {
                 weight: d.weight,
                 service: d.service,
                 timeouts: d.timeouts,
+                drain_deadline: state.drain_deadline,
                 departures: d.departures,
                 threshold_upper: d.threshold_upper,
                 threshold_lower: d.threshold_lower,
@@ -113,6 +121,15 @@ impl Destinations {
                 way: None,
             },
         };
+    }
+
+    /// One more than the greatest id there has been.
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
     }
 
     #[inline(always)]
@@ -131,10 +148,14 @@ impl Destinations {
         self.counters.get(id.index()).unwrap_or(&self.counters[0])
     }
 
+    /// A connection was scheduled (ip_vs_conn_stats).
+    pub fn count_connection(&self, id: DestId) {
+        self.counters(id).connections.add(1);
+    }
+
     /// A connection begins; new ones are inactive until their first state change.
     pub fn bind(&mut self, id: DestId) {
         let counters = self.counters(id);
-        counters.connections.add(1);
         counters.inactive.increment();
         counters.references.increment();
         self.judge_more(id);

@@ -6,10 +6,13 @@
 
 use super::defence::Defence;
 use super::destinations::{Destinations, SharedCounters};
+use super::drain::Drain;
 use super::family::{Family, Packets, PerFamily, Tables};
 use super::forward::Inbound;
 use super::frame::Frame;
+use super::ftp::Sessions;
 use super::icmp::RateLimit;
+use super::nd;
 use super::network::NetworkState;
 use super::outlet::Outlet;
 use super::pick_up::{ALWAYS, PickUp};
@@ -62,6 +65,7 @@ pub struct Director<F: Frame> {
     pub(super) connections: Tables,
     pub(super) destinations: Destinations,
     pub(super) services: Services,
+    pub(super) ftp: Sessions,
     pub(super) network: NetworkState<F>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) timeouts: Arc<TimeoutSets>,
@@ -77,6 +81,7 @@ pub struct Director<F: Frame> {
     /// What templates are told apart by besides their clients.
     pub(super) names: Names,
     pub(super) defence: Defence,
+    pub(super) drain: Drain,
     pub(super) ip_id: u64,
     /// Of several workers only one announces addresses.
     pub(super) announces: bool,
@@ -95,6 +100,7 @@ impl<F: Frame> Director<F> {
             connections: Tables::new(capacity, seeds, now.tick())?,
             destinations: Destinations::new()?,
             services: Services::default(),
+            ftp: Sessions::default(),
             network: NetworkState::default(),
             snapshot: Arc::default(),
             timeouts: Arc::default(),
@@ -106,6 +112,7 @@ impl<F: Frame> Director<F> {
             orphans_from: PerFamily::default(),
             names: Names::new(NAMES_MAX, seeds[1])?,
             defence: Defence::default(),
+            drain: Drain::default(),
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),
             now,
@@ -215,9 +222,19 @@ impl<F: Frame> Director<F> {
         if now.since(self.ticked) >= 1_000_000 {
             self.ticked = now;
             self.services.tick(now);
+            self.end_drained();
         }
         if !self.network.announcements.is_empty() {
             self.announce(out);
+        }
+    }
+
+    #[cold]
+    fn announce(&mut self, out: &mut impl Outlet<F>) {
+        if self.announces {
+            self.network.announce(out);
+        } else {
+            self.network.announcements.clear();
         }
     }
 
@@ -311,6 +328,9 @@ impl<F: Frame> Director<F> {
     ) -> Result<(), DropReason> {
         match packet.parsed.kind {
             Kind::Arp => self.arp(frame, packet, out),
+            Kind::Ipv6 if nd::is_discovery(frame.head(), &packet.parsed) => {
+                self.neighbour_discovery(frame, packet, out)
+            }
             _ if packet.parsed.fragment => Err(DropReason::Fragment),
             // what a whole link can hear belongs to no connection (ip_vs_in_hook: PACKET_HOST only)
             _ if packet.to_group && has_connections(packet.parsed.protocol) => Err(DropReason::Multicast),

@@ -8,8 +8,8 @@ use super::frame::Frame;
 use super::outlet::Outlet;
 use super::sctp;
 use super::tcp::Side;
+use crate::model::DropReason;
 use crate::model::state::SctpState;
-use crate::model::{DropReason, TimeoutsId};
 use crate::tables::connections::{ConnId, Direction, Key, flags, ports};
 use crate::wire::Header;
 use crate::wire::ip_protocol::{SCTP, UDP};
@@ -38,7 +38,7 @@ impl<F: Frame> Director<F> {
         let found = self.connections.table::<A>().find(&packet.key);
         if let Some((id, Direction::In)) = found
             && packet.chunk == Some(chunk::INIT)
-            && self.may_start_anew::<A>(id)
+            && self.is_over::<A>(id)
         {
             return self.start_anew(frame, &packet, id, out);
         }
@@ -64,7 +64,7 @@ impl<F: Frame> Director<F> {
                 self.assure::<A>(id);
             }
         }
-        self.timeouts.get(TimeoutsId::default()).sctp[next as usize]
+        self.timeouts.global().sctp[next as usize]
     }
 
     /// AH and ESP never begin a connection: they follow that of the key exchange between the same hosts.

@@ -39,8 +39,11 @@ drop_reasons! {
     Multicast "multicast" "addressed to a multicast or broadcast address nothing listens on";
     ArpBad "arp_bad" "an ARP packet that is not Ethernet and IPv4, or contradicts itself";
     ArpNotOurs "arp_not_ours" "an ARP request for an address that is not answered on this port";
-    ArpConflict "arp_conflict" "an ARP packet in which another station claims an address of ours";
+    NdBad "nd_bad" "a neighbour solicitation or advertisement that RFC 4861 §7.1 calls invalid";
+    NdNotOurs "nd_not_ours" "a neighbour solicitation for an address that is not answered on this port";
+    AddressConflict "address_conflict" "an ARP or ND packet in which another station claims an address of ours";
     NoService "no_service" "addressed to a virtual or own address, but no service has this protocol and port";
+    FtpChecksumBad "ftp_checksum_bad" "on an FTP control connection behind NAT, with a wrong TCP checksum";
     NotSyn "not_syn" "TCP or SCTP without a connection, and neither a SYN nor an INIT that could start one";
     NoDestination "no_destination" "the service has no destination that may take it; the client was told by ICMP";
     NoCallId "no_call_id" "the service tells clients apart by the Call-ID of SIP, and it has none";

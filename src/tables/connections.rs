@@ -48,8 +48,12 @@ pub mod flags {
     pub const LOCAL: u16 = 1 << 7;
     /// No packet finds it any more: another has its tuple. It only waits for those it controls.
     pub const HIDDEN: u16 = 1 << 8;
+    /// NAT that needs more than other addresses and ports: of FTP.
+    pub const HELPED: u16 = 1 << 9;
+    /// The client's port is not known before its first packet; until then it is 0.
+    pub const NO_CLIENT_PORT: u16 = 1 << 10;
     /// The bits that say how it is forwarded; none of them is direct routing.
-    pub const METHOD: u16 = NAT | TUN | LOCAL;
+    pub const METHOD: u16 = NAT | TUN | LOCAL | HELPED;
 }
 
 /// What identifies a packet's connection: the packet's own source and destination.
@@ -198,6 +202,8 @@ pub struct Connections<A: Address> {
     /// Entries from here on have never been used.
     fresh: u32,
     len: u32,
+    /// Connections that wait for their client's port.
+    without_port: u32,
 }
 
 impl<A: Address> Connections<A> {
@@ -217,7 +223,7 @@ impl<A: Address> Connections<A> {
     }
 
     fn over(slab: Mapping<Conn<A>>, index: Index, seeds: [u64; 4], now: Tick) -> Self {
-        Self { slab: Slab(slab), index, wheel: Wheel::new(now), seeds, free: 0, fresh: 1, len: 0 }
+        Self { slab: Slab(slab), index, wheel: Wheel::new(now), seeds, free: 0, fresh: 1, len: 0, without_port: 0 }
     }
 
     pub fn len(&self) -> u32 {
@@ -316,6 +322,7 @@ impl<A: Address> Connections<A> {
         self.slab.0[id as usize] = conn;
         self.wheel.file(&mut self.slab, id);
         self.count_controlled(conn.control);
+        self.without_port += u32::from(conn.has(flags::NO_CLIENT_PORT));
         Ok(ConnId(id))
     }
 
@@ -379,8 +386,46 @@ impl<A: Address> Connections<A> {
         debug_assert!(conn.controlled == 0, "its entry's number must stay its own");
         self.leave_index(id, &conn);
         self.uncount_controlled(conn.control);
+        self.without_port -= u32::from(conn.has(flags::NO_CLIENT_PORT));
         self.give_back(id.0);
         conn
+    }
+
+    /// The connection that waits for a packet with this key from any port of the client (ip_vs_conn_in_get).
+    pub fn find_without_port(&self, key: &Key<A>) -> Option<ConnId> {
+        if self.without_port == 0 {
+            return None;
+        }
+        let [_, _, high, low] = key.ports.to_ne_bytes();
+        match self.find(&Key { ports: ports([0; 2], [high, low]), ..*key })? {
+            (id, Direction::In) if self.get(id).has(flags::NO_CLIENT_PORT) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The client's port is known now (ip_vs_conn_fill_cport).
+    pub fn set_client_port(&mut self, id: ConnId, port: [u8; 2]) -> Result<(), Full> {
+        let conn = *self.get(id);
+        if conn.has(flags::HIDDEN) || !conn.has(flags::NO_CLIENT_PORT) {
+            return Ok(());
+        }
+        self.leave_index(id, &conn);
+        self.without_port -= 1;
+        let known = self.get_mut(id);
+        known.client_port = port;
+        known.flags &= !flags::NO_CLIENT_PORT;
+        let known = *known;
+        let hash = self.hash(&known.key_in());
+        if !self.index.insert(hash, id.0) {
+            self.get_mut(id).flags |= flags::HIDDEN;
+            return Err(Full);
+        }
+        if known.has(flags::NAT) && !self.index.insert(self.hash(&known.key_out()), id.0 | OUT) {
+            self.index.remove(hash, id.0);
+            self.get_mut(id).flags |= flags::HIDDEN;
+            return Err(Full);
+        }
+        Ok(())
     }
 
     /// Lets no packet find the connection any more; its timer and what it controls go on.
@@ -522,6 +567,19 @@ mod tests {
         assert_eq!(table.remove(data).control, first.0);
         table.remove(other);
         assert_eq!(counts(&table), (0, 0));
+    }
+
+    #[test]
+    fn a_connection_without_client_port_is_found_until_it_has_one() {
+        let mut table = Connections::<Ip4>::new(2, [1, 2, 3, 4], Tick(0)).unwrap();
+        let c = Conn { flags: flags::NAT | flags::NO_CLIENT_PORT, client_port: [0, 0], ..conn(7, true) };
+        let id = table.insert(c, Tick(0)).unwrap();
+        let known = Conn { client_port: [4, 0], ..c };
+        assert_eq!((table.find(&known.key_in()), table.find_without_port(&known.key_in())), (None, Some(id)));
+        table.set_client_port(id, [4, 0]).unwrap();
+        assert_eq!(table.find(&known.key_in()), Some((id, Direction::In)));
+        assert_eq!(table.find(&known.key_out()), Some((id, Direction::Out)));
+        assert_eq!(table.find_without_port(&c.key_in()), None);
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub trait IpHeader<A>: Header + Copy {
     fn take_hop(&mut self);
     /// Whether routers must not fragment the packet; of IPv6 they never may.
     fn is_whole(&self) -> bool;
+    /// The packet has another length now, its header included.
+    fn set_total_len(&mut self, len: u16);
     /// Replaces the source; what that does to a checksum over the address.
     fn set_from(&mut self, address: A) -> Delta;
     /// Replaces the destination; what that does to a checksum over the address.
@@ -189,6 +191,10 @@ impl IpHeader<Ip4> for Ipv4Header {
     fn is_whole(&self) -> bool {
         self.dont_fragment()
     }
+    fn set_total_len(&mut self, len: u16) {
+        let old = std::mem::replace(&mut self.total_length, len.into());
+        Delta::of_u16(old.get(), len).apply(&mut self.checksum);
+    }
     #[inline(always)]
     fn set_from(&mut self, address: Ip4) -> Delta {
         let old = std::mem::replace(&mut self.source, address.octets());
@@ -232,6 +238,9 @@ impl IpHeader<Ip6> for Ipv6Header {
     #[inline(always)]
     fn is_whole(&self) -> bool {
         true
+    }
+    fn set_total_len(&mut self, len: u16) {
+        self.payload_length = len.saturating_sub(ipv6::HEADER_LEN as u16).into();
     }
     #[inline(always)]
     fn set_from(&mut self, address: Ip6) -> Delta {

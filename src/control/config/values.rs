@@ -102,12 +102,13 @@ fn hex_pair(text: &str) -> Option<u8> {
 
 /// A service's protocol.
 pub fn protocol(text: &str) -> Result<Protocol, String> {
-    match text {
-        "tcp" => Ok(Protocol::Tcp),
-        "udp" => Ok(Protocol::Udp),
-        "sctp" => Ok(Protocol::Sctp),
-        _ => Err(unknown_word(text, ["tcp", "udp", "sctp"].into_iter())),
-    }
+    let protocol = match text {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        "sctp" => Protocol::Sctp,
+        _ => return Err(unknown_word(text, ["tcp", "udp", "sctp"].into_iter())),
+    };
+    Ok(protocol)
 }
 
 /// `80`, or `5000-5010`.

@@ -3,7 +3,7 @@
 //! The order is the kernel's: from the client, state first and TTL and MTU when the packet leaves (ip_vs_in,
 //! ip_vs_xmit.c); from the server, TTL and MTU first, as the packet is being routed (ip_forward), then state.
 
-mod nat;
+pub(super) mod nat;
 mod tun;
 
 use super::destinations::{DestState, Way};
@@ -50,12 +50,12 @@ impl<F: Frame> Director<F> {
         let Some(dest) = self.destinations.get(dest_id) else {
             return self.forward_bypass(frame, packet, id, kind, out);
         };
-        let (available, weight) = (dest.available, dest.weight);
+        let (keeps, weight) = (dest.keeps, dest.weight);
         if kind == Inbound::Established {
             if tcp::is_new_connection(packet.parsed.tcp_flags) && self.is_reusable::<A>(id, weight) {
                 return self.start_anew(frame, packet, id, out);
             }
-            if !available {
+            if !keeps && self.is_lost(packet, dest_id) {
                 return self.destination_gone(frame, packet, id, out);
             }
         }
@@ -70,7 +70,8 @@ impl<F: Frame> Director<F> {
             flags::NAT => self.send_nat_in(frame, packet, id, way, out),
             flags::TUN => self.send_tun(frame, packet, dest_id, way, out),
             flags::LOCAL => self.local(frame, packet, out),
-            _ => self.send_dr(frame, packet, way, out),
+            0 => self.send_dr(frame, packet, way, out),
+            _ => self.helped_in(frame, packet, id, way, out),
         }
     }
 
@@ -87,14 +88,22 @@ impl<F: Frame> Director<F> {
         let next_hop = self.network.next_hop(packet.key.destination, self.now)?;
         let mtu = self.network.mtu_of(next_hop);
         self.check_mtu(&frame, packet, mtu, out)?;
+        if self.connections.table::<A>().get(id).has(flags::HELPED) {
+            return self.helped_out(frame, packet, id, (next_hop, mtu), out);
+        }
+        self.count_out::<A>(id, packet.parsed.ip_len);
+        self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
+    }
+
+    #[inline(always)]
+    pub(super) fn count_out<A: Family>(&self, id: ConnId, ip_len: u16) {
         let dest_id = self.connections.table::<A>().get(id).dest;
         // what a removed server still says is not counted (ip_vs_out_stats)
         if self.destinations.get(dest_id).is_some_and(|dest| dest.available) {
             let counters = self.destinations.counters(dest_id);
             counters.out_packets.add(1);
-            counters.out_bytes.add(packet.parsed.ip_len.into());
+            counters.out_bytes.add(ip_len.into());
         }
-        self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
     }
 
     /// The connection's state after this packet, its counts, its timer.
@@ -104,7 +113,8 @@ impl<F: Frame> Director<F> {
         let dest = self.destinations.get(self.connections.table::<A>().get(id).dest);
         let timeouts = dest.map_or(TimeoutsId::default(), |dest| dest.timeouts);
         let timeout = if packet.parsed.protocol == Protocol::Tcp.number() {
-            if packet.parsed.tcp_flags == 0 && is_cut_off(packet) {
+            let flags = if A::IS_V6 { packet.parsed.state_flags } else { packet.parsed.tcp_flags };
+            if flags == 0 && is_cut_off(packet) {
                 return;
             }
             let conn = self.connections.table_mut::<A>().get_mut(id);
@@ -112,7 +122,7 @@ impl<F: Frame> Director<F> {
                 Side::Input if conn.has(flags::NO_OUTPUT) => Side::InputOnly,
                 side => side,
             };
-            let next = tcp::next_state(self.secure_tcp, side, conn.state, packet.parsed.tcp_flags);
+            let next = tcp::next_state(self.secure_tcp, side, conn.state, flags);
             if next as u8 != conn.state {
                 self.change_state::<A>(id, next as u8, next.is_active());
                 if next == TcpState::Established {
@@ -150,8 +160,8 @@ impl<F: Frame> Director<F> {
         self.is_replaceable::<A>(id, weight, reuse)
     }
 
-    /// The same for an INIT.
-    pub(super) fn may_start_anew<A: Family>(&self, id: ConnId) -> bool {
+    /// The same for an INIT on an association's tuple.
+    pub(super) fn is_over<A: Family>(&self, id: ConnId) -> bool {
         let conn = self.connections.table::<A>().get(id);
         let weight = self.destinations.get(conn.dest).map_or(1, |dest| dest.weight);
         self.is_replaceable::<A>(id, weight, rare::is_over(conn.state))
@@ -178,6 +188,14 @@ impl<F: Frame> Director<F> {
         self.no_connection(frame, packet, out)
     }
 
+    /// Whether the connection can go on with its destination no longer, having been removed or, where UDP is to look for
+    /// another one at once, quiesced.
+    #[cold]
+    fn is_lost<A: Family>(&self, packet: &Packet<A>, dest: DestId) -> bool {
+        let Some(dest) = self.destinations.get(dest) else { return true };
+        !dest.available || dest.departures.reschedule_udp && packet.parsed.protocol == Protocol::Udp.number()
+    }
+
     /// Its server was removed: the packet waits for nobody, unless the connection may be scheduled again.
     #[cold]
     fn destination_gone<A: Family>(
@@ -191,10 +209,16 @@ impl<F: Frame> Director<F> {
             // with its last service the kernel's IPVS is out of the way
             return self.local(frame, packet, out);
         }
-        if !self.snapshot.settings.expire_nodest_conn {
+        if !self.may_start_anew(packet, id) {
             return Err(DropReason::DestinationGone);
         }
         self.start_anew(frame, packet, id, out)
+    }
+
+    fn may_start_anew<A: Family>(&self, packet: &Packet<A>, id: ConnId) -> bool {
+        let dest = self.destinations.get(self.connections.table::<A>().get(id).dest);
+        let reschedules = dest.is_some_and(|dest| dest.departures.reschedule_udp);
+        self.snapshot.settings.expire_nodest_conn || reschedules && packet.parsed.protocol == Protocol::Udp.number()
     }
 
     /// The way to a destination, looked up again when the network has changed.

@@ -30,7 +30,7 @@ enum End {
 
 impl<F: Frame> Director<F> {
     #[inline(always)]
-    pub(super) fn send_nat_in<A: Family>(
+    pub(in crate::dataplane) fn send_nat_in<A: Family>(
         &mut self,
         mut frame: F,
         packet: &Packet<A>,
@@ -49,7 +49,7 @@ impl<F: Frame> Director<F> {
     }
 
     #[inline(always)]
-    pub(super) fn send_nat_out<A: Family>(
+    pub(in crate::dataplane) fn send_nat_out<A: Family>(
         &mut self,
         mut frame: F,
         packet: &Packet<A>,
@@ -168,14 +168,19 @@ fn fill_udp_checksum<F: Frame, A: Family>(frame: &mut F, packet: &Packet<A>) {
     let Some(ip) = A::Header::at(frame.head(), l3) else { return };
     let end = packet.parsed.frame_len();
     let pseudo = ip.pseudo(UDP, end - l4);
-    let mut at = 0;
-    let payload = frame.segments().map(|segment| {
-        let range = l4.saturating_sub(at).min(segment.len())..end.saturating_sub(at).min(segment.len());
-        at += segment.len();
-        &segment[range]
-    });
-    let checksum = pseudo.and(Sum::of_segments(payload)).finish_udp();
+    let checksum = pseudo.and(sum_between(frame, l4, end)).finish_udp();
     if let Some(udp) = UdpHeader::at_mut(frame.head_mut(), l4) {
         udp.checksum = checksum;
     }
+}
+
+/// The sum over the frame's bytes between two places in it.
+pub(in crate::dataplane) fn sum_between<F: Frame>(frame: &F, from: usize, end: usize) -> Sum {
+    let mut at = 0;
+    let segments = frame.segments().map(|segment| {
+        let range = from.saturating_sub(at).min(segment.len())..end.saturating_sub(at).min(segment.len());
+        at += segment.len();
+        segment.get(range).unwrap_or_default()
+    });
+    Sum::of_segments(segments)
 }

@@ -66,6 +66,9 @@ impl<F: Frame> Director<F> {
             return self.start_anew(frame, packet, id, out);
         }
         let conn = self.connections.table_mut::<A>().get_mut(id);
+        if conn.dest != DestId::NONE {
+            return Err(DropReason::Internal);
+        }
         conn.in_packets = conn.in_packets.wrapping_add(1);
         self.advance_state(packet, id, Side::Input);
         if self.network.local(packet.key.destination.to_ip()).is_some() {

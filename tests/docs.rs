@@ -144,7 +144,13 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::IpOptionsBad => "A broken sender, or an attack",
         DropReason::SourceRoute => "Nothing: as the kernel by default, it refuses source routes",
         DropReason::L4Truncated => "A broken sender, or an attack",
-        DropReason::Fragment => "Not supported yet: keep clients below the path's MTU",
+        DropReason::FragmentBad | DropReason::FragmentOverlap => "A broken sender, or an attack",
+        DropReason::FragmentDuplicate => {
+            "Normal in small numbers; otherwise a loop or a mirror between the sender and here"
+        }
+        DropReason::FragmentTimeout => "Fragments get lost on their way: keep the sender below the path's MTU",
+        DropReason::FragmentsTooMany => "A sender with a very small MTU, or an attack",
+        DropReason::ReassemblyFull => "Many fragments get lost on their way, or an attack: look at who sends them",
         DropReason::SourceBad => "Somebody forges addresses, or two machines have one",
         DropReason::Multicast => "Normal",
         DropReason::ArpBad => "A broken or forging sender",

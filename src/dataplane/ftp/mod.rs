@@ -242,8 +242,8 @@ impl<F: Frame> Director<F> {
         let shift = session.shift;
         let l4 = usize::from(packet.parsed.l4);
         let tcp = TcpHeader::at_mut(frame.head_mut(), l4).ok_or(DropReason::L4Truncated)?;
-        let moved = |field: &mut U32, new: fn(&Shift, u32) -> u32| {
-            let (old, new) = (field.get(), new(&shift, field.get()));
+        let moved = |field: &mut U32, new: fn(Shift, u32) -> u32| {
+            let (old, new) = (field.get(), new(shift, field.get()));
             *field = new.into();
             Delta::of_u32(old, new)
         };

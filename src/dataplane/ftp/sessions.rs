@@ -37,12 +37,12 @@ impl Shift {
     }
 
     /// The client's number for a server's.
-    pub fn to_client(&self, sequence: u32) -> u32 {
+    pub fn to_client(self, sequence: u32) -> u32 {
         sequence.wrapping_add(if is_after(sequence, self.position) { self.after } else { self.before })
     }
 
     /// The server's number for a client's.
-    pub fn to_server(&self, sequence: u32) -> u32 {
+    pub fn to_server(self, sequence: u32) -> u32 {
         let is_behind = is_after(sequence.wrapping_sub(self.before), self.position);
         sequence.wrapping_sub(if is_behind { self.after } else { self.before })
     }

@@ -171,6 +171,7 @@ const fn advice(reason: DropReason) -> &'static str {
         }
         DropReason::NoDestination => "Give a destination a weight, or add one; look at the thresholds",
         DropReason::TableFull => "Raise `capacity_per_worker` (a restart), or lower the timeouts",
+        DropReason::NoCallId => "Look at the clients' messages, or edit the service without `persistence_engine`",
         DropReason::DropPacket => "It was asked for: set `drop_packet = 0` when the attack is over",
         DropReason::DestinationGone => "Set weight 0 and wait before removing, or set `expire_nodest_conn`",
         DropReason::TtlExceeded => "Normal for traceroute; otherwise a routing loop",

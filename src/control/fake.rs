@@ -106,7 +106,7 @@ fn connection(number: u64) -> ConnectionView {
     let virtual_address = ([192, 0, 2, 10], 80).into();
     let destination = ([10, 1, 0, 1], 8080).into();
     let (protocol, state) = ("TCP".to_owned(), "ESTABLISHED".to_owned());
-    ConnectionView { protocol, client, virtual_address, destination, state, expires_s: 896 }
+    ConnectionView { protocol, client, virtual_address, destination, state, expires_s: 896, engine: None }
 }
 
 impl Runtime for Fake {

@@ -128,7 +128,8 @@ impl Destinations {
                 forward: d.forward,
                 available: d.available,
                 keeps: d.available && (d.weight > 0 || !d.departures.reschedule_udp),
-                overloaded: state.overloaded,
+                // a threshold that was lifted is only felt with the next connection (__ip_vs_update_dest)
+                overloaded: state.overloaded && d.threshold_upper != 0 && d.threshold_upper <= state.threshold_upper,
                 address: d.address,
                 port: d.port.to_be_bytes(),
                 weight: d.weight,
@@ -145,7 +146,6 @@ impl Destinations {
             },
         };
         self.list_real_server(id, RealServers::add);
-        self.judge_load(id);
         self.rank_again(id);
     }
 
@@ -205,7 +205,23 @@ impl Destinations {
         let counters = self.counters(id);
         counters.inactive.increment();
         counters.references.increment();
-        self.counted(id);
+        self.counted(id, Self::judge_more);
+    }
+
+    /// A persistence template begins.
+    pub fn bind_template(&mut self, id: DestId) {
+        let counters = self.counters(id);
+        counters.persistent.increment();
+        counters.references.increment();
+        self.counted(id, Self::judge_more);
+    }
+
+    /// A persistence template ends.
+    pub fn unbind_template(&mut self, id: DestId) {
+        let counters = self.counters(id);
+        counters.persistent.decrement();
+        counters.references.decrement();
+        self.counted(id, Self::judge_less);
     }
 
     /// A connection ends.
@@ -217,7 +233,7 @@ impl Destinations {
             counters.active.decrement()
         }
         counters.references.decrement();
-        self.counted(id);
+        self.counted(id, Self::judge_less);
     }
 
     /// A connection becomes active or inactive.
@@ -232,26 +248,36 @@ impl Destinations {
         }
     }
 
-    fn counted(&mut self, id: DestId) {
-        let has_flipped = self.judge_load(id);
+    fn counted(&mut self, id: DestId, judge: impl FnOnce(&mut Self, DestId) -> bool) {
+        let has_flipped = judge(self, id);
         if has_flipped || self.states.get(id.index()).is_some_and(|state| state.is_counted) {
             self.rank_again(id);
         }
     }
 
-    /// Overloaded from the upper threshold on until below the lower one, or three quarters of the upper
-    /// (ip_vs_dest_update_overload). True when that has changed.
-    fn judge_load(&mut self, id: DestId) -> bool {
+    fn total(&self, id: DestId) -> u64 {
         let counters = self.counters(id);
-        let total = counters.active.get().wrapping_add(counters.inactive.get());
+        counters.active.get().wrapping_add(counters.inactive.get()).into()
+    }
+
+    /// Overloaded from the upper threshold on (ip_vs_bind_dest). True when that has changed, ...
+    fn judge_more(&mut self, id: DestId) -> bool {
+        let total = self.total(id);
         let Some(state) = self.states.get_mut(id.index()) else { return false };
-        let (upper, lower) = (state.threshold_upper, state.threshold_lower);
         let before = state.overloaded;
-        state.overloaded = match (upper, lower) {
-            (0, _) => false,
-            _ if total >= upper => true,
-            (_, 0) => state.overloaded && u64::from(total) * 4 >= u64::from(upper) * 3,
-            _ => state.overloaded && total >= lower,
+        state.overloaded |= state.threshold_upper != 0 && total >= state.threshold_upper.into();
+        state.overloaded != before
+    }
+
+    /// ... until below the lower one, or three quarters of the upper (ip_vs_unbind_dest).
+    fn judge_less(&mut self, id: DestId) -> bool {
+        let total = self.total(id);
+        let Some(state) = self.states.get_mut(id.index()) else { return false };
+        let before = state.overloaded;
+        state.overloaded &= match (u64::from(state.threshold_upper), u64::from(state.threshold_lower)) {
+            (0, 0) => false,
+            (upper, 0) => total * 4 >= upper * 3,
+            (_, lower) => total >= lower,
         };
         state.overloaded != before
     }

@@ -4,6 +4,7 @@
 //! the cache misses of its packets overlap: parse; hash, with the index bucket on its way; guess, with the connection
 //! on its way. Then each packet is finished, in order: state, timers, counters, rewriting, sending.
 
+use super::defence::Defence;
 use super::destinations::{Destinations, SharedCounters};
 use super::drain::Drain;
 use super::family::{Family, Packets, PerFamily, Reassemblers, Tables};
@@ -14,7 +15,7 @@ use super::icmp::RateLimit;
 use super::nd;
 use super::network::NetworkState;
 use super::outlet::Outlet;
-use super::pick_up::PickUp;
+use super::pick_up::{ALWAYS, PickUp};
 use super::reassemble::{Geometry, Reassembler};
 use super::services::Services;
 use super::snapshot::Snapshot;
@@ -23,6 +24,7 @@ use crate::model::timeouts::REARM_S;
 use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
 use crate::tables::connections::{ConnId, Direction, Key};
 use crate::tables::memory::NoMemory;
+use crate::tables::names::{NAMES_MAX, Names};
 use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
 use crate::wire::ip::{Ip, IpHeader};
@@ -96,6 +98,9 @@ pub struct Director<F: Frame> {
     pub(super) secure_tcp: bool,
     /// Connections from this entry on are to be looked through for those whose destination was removed.
     pub(super) orphans_from: PerFamily<Option<u32>>,
+    /// What templates are told apart by besides their clients.
+    pub(super) names: Names,
+    pub(super) defence: Defence,
     pub(super) drain: Drain,
     pub(super) ip_id: u64,
     /// Of several workers only one announces addresses.
@@ -128,6 +133,8 @@ impl<F: Frame> Director<F> {
             drop_counter: 0,
             secure_tcp: false,
             orphans_from: PerFamily::default(),
+            names: Names::new(NAMES_MAX, seeds[1])?,
+            defence: Defence::default(),
             drain: Drain::default(),
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),
@@ -237,6 +244,9 @@ impl<F: Frame> Director<F> {
         self.expire(2 * processed + EXPIRE_PER_POLL);
         if self.orphans_from.v4.is_some() || self.orphans_from.v6.is_some() {
             self.end_orphans();
+        }
+        if self.snapshot.settings.drop_entry == ALWAYS {
+            self.drop_entries();
         }
         self.give_up_fragments(out);
         self.network.maintain(now, &self.counters, out);

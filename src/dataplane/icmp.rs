@@ -55,11 +55,18 @@ impl<F: Frame> Director<F> {
     ) {
         let mut quote = [0; QUOTE_LEN_MAX];
         let len = usize::from(packet.parsed.ip_len).min(quote.len());
-        if frame.copy_out(packet.parsed.l3.into(), &mut quote[..len]) {
+        if self.has_a_voice(packet) && frame.copy_out(packet.parsed.l3.into(), &mut quote[..len]) {
             self.answer(&quote[..len], &packet.key, error, out);
         } else {
             self.counters.icmp_suppressed.add(1);
         }
+    }
+
+    /// About a packet that is its service's by its mark the kernel answers in the name of the packet's destination; where
+    /// that is no address of its own, it cannot.
+    fn has_a_voice<A: Family>(&self, packet: &Packet<A>) -> bool {
+        let is_ours = || self.network.local(packet.key.destination.to_ip()).is_some();
+        A::IS_V6 || self.service_of_mark(packet).is_none() || is_ours()
     }
 
     /// As [`Director::send_icmp_error`], about a packet of which there is no more than `quote`.

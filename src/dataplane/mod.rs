@@ -3,6 +3,8 @@
 //! [`worker`] is the poll loop and the place to begin; [`director`] is a packet's life, one line a stage.
 pub mod admit;
 pub mod arp;
+pub mod bypass;
+pub mod defence;
 pub mod destinations;
 pub mod director;
 pub mod drain;
@@ -23,6 +25,7 @@ pub mod network;
 pub mod options;
 pub mod outlet;
 pub mod path_mtu;
+pub mod persist;
 pub mod pick_up;
 pub mod rare;
 pub mod real_servers;

@@ -9,7 +9,7 @@ use crate::model::{DestId, ServiceId};
 use std::sync::Arc;
 
 /// Of the kernel's modes of defence.
-const ALWAYS: u8 = 3;
+pub(super) const ALWAYS: u8 = 3;
 
 /// A snapshot on its way in.
 pub struct PickUp {

@@ -79,7 +79,7 @@ impl<F: Frame> Director<F> {
         if !self.snapshot.settings.schedule_icmp || matches!(quoted.protocol, AH | ESP) {
             return Ok(None);
         }
-        let begun = self.begin_quoted(packet, &quoted, &key)?;
+        let begun = self.begin_quoted(frame, packet, &quoted, &key)?;
         Ok(begun.map(|(id, is_one_packet)| Related { id, direction: Direction::In, quoted, at, is_one_packet }))
     }
 
@@ -125,6 +125,7 @@ impl<F: Frame> Director<F> {
     /// told when there is no destination (ip_vs_leave).
     fn begin_quoted<A: Family>(
         &mut self,
+        frame: &F,
         packet: &Packet<A>,
         quoted: &Quoted<A>,
         key: &Key<A>,
@@ -141,8 +142,8 @@ impl<F: Frame> Director<F> {
         if flow.client_port == FTP_DATA {
             return Ok(None);
         }
-        let dest = self.services.schedule(service, &mut self.destinations, &flow).ok_or(DropReason::NoDestination)?;
-        let id = self.new_connection(&asked, dest)?;
+        let choice = self.choose(frame, &asked, service, &flow)?.ok_or(DropReason::NoDestination)?;
+        let id = self.new_connection(&asked, choice)?;
         Ok(Some((id, self.is_one_packet(service, &asked))))
     }
 }

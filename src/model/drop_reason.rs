@@ -51,6 +51,7 @@ drop_reasons! {
     FtpChecksumBad "ftp_checksum_bad" "on an FTP control connection behind NAT, with a wrong TCP checksum";
     NotSyn "not_syn" "TCP or SCTP without a connection, and neither a SYN nor an INIT that could start one";
     NoDestination "no_destination" "the service has no destination that may take it; the client was told by ICMP";
+    NoCallId "no_call_id" "the service tells clients apart by the Call-ID of SIP, and it has none";
     TableFull "table_full" "the connection table is full (capacity_per_worker); existing connections go on";
     DropPacket "drop_packet" "one of those that would begin a connection, as `drop_packet` asks for";
     DestinationGone "destination_gone" "its connection's destination was removed";

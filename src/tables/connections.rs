@@ -71,6 +71,14 @@ pub struct Key<A> {
 
 /// Added to the protocol in a template's key.
 pub const TEMPLATE_KIND: u32 = 1 << 8;
+const _: () = assert!(super::names::NAMES_MAX < 1 << 23, "a name's number fits above it");
+
+/// What is added to the protocol in the key of a template whose clients are told apart by more than their network: the
+/// number of that name, which stands in the template's `extra`; 0 for none.
+#[inline(always)]
+pub const fn template_kind(name: u32) -> u32 {
+    TEMPLATE_KIND | name << 9
+}
 
 /// Two ports as they stand in a packet.
 #[inline(always)]
@@ -104,7 +112,7 @@ pub struct Conn<A> {
     pub in_packets: u32,
     /// Ticks without a packet until it expires.
     pub timeout: u32,
-    /// Entry of a side table with what few connections have.
+    /// Entry of a side table with what few connections have; of a template, the number of its name.
     pub extra: u32,
 }
 const _: () = assert!(size_of::<Conn<Ip4>>() == 64);
@@ -120,8 +128,9 @@ impl<A: Address> Conn<A> {
         self.flags & flag != 0
     }
 
+    #[inline(always)]
     fn kind(&self) -> u32 {
-        u32::from(self.protocol) | if self.has(flags::TEMPLATE) { TEMPLATE_KIND } else { 0 }
+        u32::from(self.protocol) | if self.has(flags::TEMPLATE) { template_kind(self.extra) } else { 0 }
     }
 
     /// The key of the client's packets.
@@ -414,6 +423,16 @@ impl<A: Address> Connections<A> {
     pub fn file_again(&mut self, id: ConnId, now: Tick, ticks: u32) {
         self.get_mut(id).timer.deadline = now.plus(ticks);
         self.wheel.file(&mut self.slab, id.0);
+    }
+
+    /// Entries from here on have never been used.
+    pub fn end(&self) -> u32 {
+        self.fresh
+    }
+
+    /// What is in an entry, if anything is.
+    pub fn at(&self, id: u32) -> Option<&Conn<A>> {
+        self.slab.0.get(id as usize).filter(|conn| conn.in_use())
     }
 
     /// Connections from entry `cursor` on, for listings: looks at `look_at` entries at most, and says where to go on,

@@ -23,6 +23,7 @@ pub mod parse;
 pub mod ports;
 pub mod quoted;
 pub mod sctp;
+pub mod sip;
 pub mod tcp;
 pub mod udp;
 

@@ -69,6 +69,7 @@ fn connections(out: &mut Vec<u8>, world: &World) -> io::Result<()> {
             destination: conn.server,
             state: conn.state.to_owned(),
             expires_s: conn.expires_s.max(0.0) as u32,
+            engine: None,
         };
         listing::connection(out, &view, &Numbers)
     })

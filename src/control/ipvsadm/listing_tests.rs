@@ -190,6 +190,7 @@ fn parse_connection(line: &str) -> ConnectionView {
         destination: words[5].parse().unwrap(),
         state: words[2].to_owned(),
         expires_s: number(minutes) * 60 + number(seconds),
+        engine: None,
     }
 }
 

@@ -34,7 +34,7 @@ impl<F: Frame> Director<F> {
             Err(DropReason::IcmpChecksumBad)
         };
         if related.is_one_packet {
-            self.end::<A>(related.id);
+            self.end_one_packet::<A>(related.id);
         }
         forwarded
     }

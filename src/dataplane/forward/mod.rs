@@ -50,7 +50,9 @@ impl<F: Frame> Director<F> {
         let conn = self.connections.table::<A>().get(id);
         // a method edited later is for new connections (ip_vs_bind_xmit)
         let (dest_id, method) = (conn.dest, conn.flags & flags::METHOD);
-        let Some(dest) = self.destinations.get(dest_id) else { return Err(DropReason::Internal) };
+        let Some(dest) = self.destinations.get(dest_id) else {
+            return self.forward_bypass(frame, packet, id, kind, out);
+        };
         let (keeps, weight) = (dest.keeps, dest.weight);
         if kind == Inbound::Established {
             if tcp::is_new_connection(packet.parsed.tcp_flags) && self.is_reusable::<A>(id, weight) {
@@ -125,9 +127,15 @@ impl<F: Frame> Director<F> {
             let next = tcp::next_state(self.secure_tcp, side, conn.state, flags);
             if next as u8 != conn.state {
                 self.change_state::<A>(id, next as u8, next.is_active());
+                if next == TcpState::Established {
+                    self.assure::<A>(id);
+                }
             }
             self.timeouts.get(timeouts).tcp[next as usize]
         } else if packet.parsed.protocol == Protocol::Udp.number() {
+            if side == Side::Output {
+                self.assure::<A>(id);
+            }
             self.timeouts.get(timeouts).udp
         } else {
             self.rare_timeout(packet, id, side)
@@ -146,7 +154,7 @@ impl<F: Frame> Director<F> {
 
     /// Whether a SYN on this connection's tuple starts a new one (`conn_reuse_mode`, ip_vs_in_hook).
     #[cold]
-    fn is_reusable<A: Family>(&self, id: ConnId, weight: u32) -> bool {
+    pub(in crate::dataplane) fn is_reusable<A: Family>(&self, id: ConnId, weight: u32) -> bool {
         let conn = self.connections.table::<A>().get(id);
         let finished = conn.state == TcpState::TimeWait as u8 || conn.state == TcpState::Close as u8;
         let half_finished = conn.state == TcpState::FinWait as u8 && conn.has(flags::NO_OUTPUT);
@@ -171,7 +179,7 @@ impl<F: Frame> Director<F> {
     }
 
     #[cold]
-    pub(super) fn start_anew<A: Family>(
+    pub(in crate::dataplane) fn start_anew<A: Family>(
         &mut self,
         frame: F,
         packet: &Packet<A>,
@@ -228,6 +236,10 @@ impl<F: Frame> Director<F> {
     #[cold]
     fn find_way(&mut self, id: DestId) -> Result<Way, DropReason> {
         let address = self.destinations.get(id).ok_or(DropReason::Internal)?.address;
+        if self.network.local(address).is_some() {
+            // a real server on the director itself, where nobody listens
+            return Err(DropReason::NoService);
+        }
         let way = self.network.way_to_ip(address, self.now)?;
         let epoch = self.network.epoch();
         if let Some(dest) = self.destinations.get_mut(id) {
@@ -238,7 +250,7 @@ impl<F: Frame> Director<F> {
 
     /// Only the MAC addresses change (and the TTL).
     #[inline(always)]
-    fn send_dr<A: Family>(
+    pub(in crate::dataplane) fn send_dr<A: Family>(
         &mut self,
         mut frame: F,
         packet: &Packet<A>,

@@ -33,6 +33,10 @@ fn edited(edit: impl FnOnce(&mut [u8])) -> Vec<u8> {
     bytes
 }
 
+fn with_options(options: [u8; 4]) -> Datagram {
+    Datagram { options: options.to_vec(), ..syn() }
+}
+
 /// Bytes of the SYN, with more to follow.
 fn fragment(id: u16, offset: u16, len: u8) -> Vec<u8> {
     edited(|ip| {
@@ -40,10 +44,6 @@ fn fragment(id: u16, offset: u16, len: u8) -> Vec<u8> {
         ip[4..6].copy_from_slice(&id.to_be_bytes());
         ip[6..8].copy_from_slice(&(0x2000 | (offset / 8)).to_be_bytes());
     })
-}
-
-fn with_options(options: [u8; 4]) -> Datagram {
-    Datagram { options: options.to_vec(), ..syn() }
 }
 
 fn origin(reason: DropReason) -> Origin {
@@ -123,6 +123,10 @@ fn origin(reason: DropReason) -> Origin {
             lab.edit(DestId(0), |d| d.weight = 0);
             lab.publish();
             lab.client_sends(&syn());
+        }),
+        R::NoCallId => Here(|lab| {
+            super::persist::sip_service(lab);
+            lab.client_sends(&udp(client(1), at("192.0.2.10:5060"), b"OPTIONS x\r\nVia: y\r\n\r\n"));
         }),
         R::TableFull => Here(|lab| {
             *lab = Lab::with_capacity(0);

@@ -13,6 +13,7 @@ mod model;
 mod nat;
 mod nd;
 mod packets;
+mod persist;
 mod ranking;
 mod rare;
 mod related;

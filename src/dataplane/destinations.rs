@@ -1,5 +1,6 @@
 //! One worker's view of all destinations: what forwarding needs at hand, and their counts.
 
+use super::outer::Outer;
 use crate::model::limits::DESTINATIONS_MAX;
 use crate::model::{DestCounters, DestId, Destination, Forward, ServiceId, Tunnel};
 use crate::sched::Loads;
@@ -15,33 +16,47 @@ pub type SharedCounters = Arc<Mapping<DestCounters>>;
 // SAFETY: made of atomics, for which zero bytes are 0, and needs no drop.
 unsafe impl Zeroed for DestCounters {}
 
-/// The way to a destination, kept until the network or the neighbours change.
+/// The way to a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
     pub neighbour: NeighbourId,
     /// IP packet bytes that fit.
     pub mtu: u16,
-    /// The outer source address of tunnels.
+    /// The director's own address on it.
     pub source: IpAddr,
 }
 
-/// A destination as forwarding sees it.
+/// What of it every packet needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    pub neighbour: NeighbourId,
+    /// IP packet bytes that fit.
+    pub mtu: u16,
+}
+
+/// A destination as forwarding sees it: one cache line for all methods, and the one behind it for tunnels.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct DestState {
-    pub forward: Forward,
     pub available: bool,
     pub overloaded: bool,
-    pub address: IpAddr,
     pub port: [u8; 2],
     pub weight: u32,
+    /// Epochs of the network and of the neighbours in which `hop` and `outer` were found.
+    pub way_epoch: (u32, u32),
+    pub hop: Hop,
+    pub forward: Forward,
+    pub address: IpAddr,
     pub service: ServiceId,
     threshold_upper: u32,
     threshold_lower: u32,
-    /// Epochs of the network and of the neighbours in which `way` was found.
-    pub way_epoch: (u32, u32),
-    pub way: Option<Way>,
+    pub outer: Outer,
 }
+
+const _: () = assert!(std::mem::offset_of!(DestState, outer) == 64);
+
+/// An epoch that never is.
+const NEVER: (u32, u32) = (0, 0);
 
 impl Default for DestState {
     fn default() -> Self {
@@ -55,8 +70,9 @@ impl Default for DestState {
             service: ServiceId(u32::MAX),
             threshold_upper: 0,
             threshold_lower: 0,
-            way_epoch: (0, 0),
-            way: None,
+            way_epoch: NEVER,
+            hop: Hop { neighbour: NeighbourId(0), mtu: 0 },
+            outer: Outer::default(),
         }
     }
 }
@@ -100,8 +116,7 @@ impl Destinations {
                 service: d.service,
                 threshold_upper: d.threshold_upper,
                 threshold_lower: d.threshold_lower,
-                way_epoch: (0, 0),
-                way: None,
+                ..DestState::default()
             },
         };
         self.judge_load(id);

@@ -42,6 +42,14 @@ pub struct Packet<A> {
     refused: Option<DropReason>,
 }
 
+impl<A> Packet<A> {
+    /// The same for all packets of a flow, and another after every start.
+    #[inline(always)]
+    pub fn flow_hash(&self) -> u64 {
+        self.hash
+    }
+}
+
 /// What a director is made with.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters {
@@ -68,6 +76,8 @@ pub struct Director<F: Frame> {
     pub(super) drop_counter: u32,
     /// TCP's other state table applies (`secure_tcp`).
     pub(super) secure_tcp: bool,
+    /// Tunnels copy DF and tell senders their MTU (`pmtu_disc`).
+    pub(super) pmtu_disc: bool,
     /// Connections from this entry on are to be looked through for those whose destination was removed.
     pub(super) orphans_from: PerFamily<Option<u32>>,
     pub(super) ip_id: u64,
@@ -96,6 +106,7 @@ impl<F: Frame> Director<F> {
             icmp_limit: RateLimit::default(),
             drop_counter: 0,
             secure_tcp: false,
+            pmtu_disc: true,
             orphans_from: PerFamily::default(),
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),

@@ -15,6 +15,7 @@ pub mod listing;
 pub mod local;
 pub mod mailbox;
 pub mod network;
+pub mod outer;
 pub mod outlet;
 pub mod pick_up;
 pub mod services;

@@ -6,10 +6,11 @@
 mod nat;
 mod tun;
 
-use super::destinations::{DestState, Way};
+use super::destinations::{Hop, tunnel_of};
 use super::director::{Director, Packet};
 use super::family::Family;
 use super::frame::Frame;
+use super::outer::Outer;
 use super::outlet::Outlet;
 use super::tcp::{self, Side};
 use crate::model::state::TcpState;
@@ -62,7 +63,7 @@ impl<F: Frame> Director<F> {
         counters.in_packets.add(1);
         counters.in_bytes.add(packet.parsed.ip_len.into());
         self.advance_state(packet, id, Side::Input);
-        let way = self.way_of(dest_id)?;
+        let way = self.way_of::<A>(dest_id)?;
         match method {
             flags::NAT => self.send_nat_in(frame, packet, id, way, out),
             flags::TUN => self.send_tun(frame, packet, dest_id, way, out),
@@ -172,25 +173,27 @@ impl<F: Frame> Director<F> {
         self.start_anew(frame, packet, id, out)
     }
 
-    /// The way to a destination, looked up again when the network has changed.
+    /// The way to a destination of packets of this family, looked up again when the network has changed.
     #[inline(always)]
-    fn way_of(&mut self, id: DestId) -> Result<Way, DropReason> {
+    fn way_of<A: Family>(&mut self, id: DestId) -> Result<Hop, DropReason> {
         let epoch = self.network.epoch();
         match self.destinations.get(id) {
-            Some(DestState { way: Some(way), way_epoch, .. }) if *way_epoch == epoch => Ok(*way),
-            _ => self.find_way(id),
+            Some(dest) if dest.way_epoch == epoch => Ok(dest.hop),
+            _ => self.find_way::<A>(id),
         }
     }
 
     #[cold]
-    fn find_way(&mut self, id: DestId) -> Result<Way, DropReason> {
-        let address = self.destinations.get(id).ok_or(DropReason::Internal)?.address;
-        let way = self.network.way_to_ip(address, self.now)?;
-        let epoch = self.network.epoch();
-        if let Some(dest) = self.destinations.get_mut(id) {
-            (dest.way, dest.way_epoch) = (Some(way), epoch);
-        }
-        Ok(way)
+    fn find_way<A: Family>(&mut self, id: DestId) -> Result<Hop, DropReason> {
+        let dest = self.destinations.get_mut(id).ok_or(DropReason::Internal)?;
+        let way = self.network.way_to_ip(dest.address, self.now)?;
+        let interface = self.network.interface_towards(way.neighbour).ok_or(DropReason::Internal)?;
+        dest.hop = Hop { neighbour: way.neighbour, mtu: way.mtu };
+        // connections made before another method was chosen may still need it
+        dest.outer = Outer::new::<A>(tunnel_of(dest.forward).unwrap_or_default(), interface, way.source, dest.address);
+        // after the look-up, which may have added a neighbour
+        dest.way_epoch = self.network.epoch();
+        Ok(dest.hop)
     }
 
     /// Only the MAC addresses change (and the TTL).
@@ -199,7 +202,7 @@ impl<F: Frame> Director<F> {
         &mut self,
         mut frame: F,
         packet: &Packet<A>,
-        way: Way,
+        way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         self.take_hop(&mut frame, packet, out)?;

@@ -149,7 +149,11 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::ArpNotOurs => {
             "Normal for other machines' addresses; for a VIP give its service the `port`, or the port its subnet"
         }
-        DropReason::ArpConflict => {
+        DropReason::NdBad => "A broken or forging sender",
+        DropReason::NdNotOurs => {
+            "Normal for other machines' addresses; for a VIP give its service the `port`, or the port its subnet"
+        }
+        DropReason::AddressConflict => {
             "Find the other station, by its MAC address in a capture: a real server's `arp_ignore`?"
         }
         DropReason::NoService => "Add the service, or look at its protocol and port: `pollux show services`",

@@ -9,6 +9,7 @@ use super::family::{Family, Packets, PerFamily, Tables};
 use super::forward::Inbound;
 use super::frame::Frame;
 use super::icmp::RateLimit;
+use super::nd;
 use super::network::NetworkState;
 use super::outlet::Outlet;
 use super::pick_up::PickUp;
@@ -220,6 +221,15 @@ impl<F: Frame> Director<F> {
         }
     }
 
+    #[cold]
+    fn announce(&mut self, out: &mut impl Outlet<F>) {
+        if self.announces {
+            self.network.announce(out);
+        } else {
+            self.network.announcements.clear();
+        }
+    }
+
     /// `untagged` is the MAC address of the port's interface without a VLAN, the usual one.
     #[inline(always)]
     fn parse<A: Family>(
@@ -294,6 +304,9 @@ impl<F: Frame> Director<F> {
     ) -> Result<(), DropReason> {
         match packet.parsed.kind {
             Kind::Arp => self.arp(frame, packet, out),
+            Kind::Ipv6 if nd::is_discovery(frame.head(), &packet.parsed) => {
+                self.neighbour_discovery(frame, packet, out)
+            }
             _ if packet.parsed.fragment => Err(DropReason::Fragment),
             // what a whole link can hear belongs to no connection (ip_vs_in_hook: PACKET_HOST only)
             _ if matches!(packet.parsed.protocol, TCP | UDP) => Err(DropReason::Multicast),

@@ -14,6 +14,7 @@ pub mod icmp;
 pub mod listing;
 pub mod local;
 pub mod mailbox;
+pub mod nd;
 pub mod network;
 pub mod outer;
 pub mod outlet;

@@ -1,11 +1,11 @@
 //! Layers 2 and 3 of one worker: interfaces, own addresses, routes, next hops, and the frames that wait for one.
 
-use super::arp;
 use super::destinations::Way;
 use super::family::PerFamily;
 use super::frame::Frame;
 use super::outlet::Outlet;
 use super::snapshot::{Interface, Network};
+use super::{arp, nd};
 use crate::model::limits::{HELD_MAX, HELD_PER_NEIGHBOUR_MAX};
 use crate::model::{DropReason, InterfaceId, PortId, Time, WorkerCounters};
 use crate::tables::lpm::Lpm;
@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 /// Ethernet's with a tag.
 pub const LINK_HEADER_LEN_MAX: usize = EthernetHeader::LEN + VlanTag::LEN;
+/// Addresses announced between two bursts.
+const ANNOUNCED_PER_POLL: usize = 4;
 
 /// An address of the director's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,12 +341,31 @@ impl<F: Frame> NetworkState<F> {
         Ok(())
     }
 
-    /// Sends an ARP question; directly to `mac` if given.
+    /// Asks for a neighbour's MAC address; directly `mac` if given.
     fn ask(&self, interface: InterfaceId, address: IpAddr, mac: Option<[u8; 6]>, out: &mut impl Outlet<F>) {
         let Some(interface) = self.interfaces.get(interface.index()) else { return };
-        let IpAddr::V4(target) = address else { return };
-        let Some(source) = source_on::<Ip4>(interface, address) else { return };
-        arp::send_request(interface, source.into(), target, mac, out);
+        match address {
+            IpAddr::V4(target) => {
+                let Some(source) = source_on::<Ip4>(interface, address) else { return };
+                arp::send_request(interface, source.into(), target, mac, out);
+            }
+            IpAddr::V6(target) => {
+                let Some(source) = source_on::<Ip6>(interface, address) else { return };
+                nd::send_solicitation(interface, source.into(), target, mac, out);
+            }
+        }
+    }
+
+    /// Announces virtual addresses that have appeared, a few at a time.
+    pub fn announce(&mut self, out: &mut impl Outlet<F>) {
+        for _ in 0..ANNOUNCED_PER_POLL {
+            let Some((interface, address)) = self.announcements.pop() else { return };
+            let Some(interface) = self.interfaces.get(interface.index()) else { continue };
+            match address {
+                IpAddr::V4(address) => arp::announce(interface, address, out),
+                IpAddr::V6(address) => nd::announce(interface, address, out),
+            }
+        }
     }
 
     /// A neighbour told its MAC address: it is remembered, and what waited for it goes.
@@ -406,6 +427,22 @@ impl<F: Frame> NetworkState<F> {
                 }
             }
         }
+    }
+}
+
+/// Sends a frame of our own, complete but for the interface's VLAN tag. It goes lost without a buffer: what asks or
+/// announces does so again.
+pub fn send_own<F: Frame>(bytes: &[u8], interface: &Interface, out: &mut impl Outlet<F>) {
+    let Some(mut frame) = out.alloc() else { return };
+    let sent = match interface.vlan {
+        None => frame.extend(bytes),
+        Some(vlan) => {
+            let tag = vlan.to_be_bytes();
+            frame.extend(&bytes[..12]) && frame.extend(&[0x81, 0, tag[0], tag[1]]) && frame.extend(&bytes[12..])
+        }
+    };
+    if sent {
+        out.transmit(interface.port, frame);
     }
 }
 

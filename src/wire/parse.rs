@@ -43,6 +43,9 @@ pub struct Parsed {
     pub ip_len: u16,
     /// TCP flags; 0 for other protocols and for a packet that ends within its TCP header.
     pub tcp_flags: u8,
+    /// IPv6 only: the flags that IPVS's state machine sees. It takes the TCP header to follow the fixed header at once,
+    /// whatever extension headers there are (tcp_state_transition).
+    pub state_flags: u8,
     /// Any fragment of a larger packet, the first one included: its transport header may not be there.
     pub fragment: bool,
     /// Source and destination port as they stand in the packet, in memory order; 0 without ports.
@@ -58,6 +61,7 @@ impl Parsed {
 
 /// Without options (RFC 9293 §3.1).
 const TCP_LEN: usize = 20;
+const TCP_FLAGS_AT: usize = 13;
 
 #[inline(always)]
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -124,7 +128,18 @@ fn too_short(head: &[u8], frame_len: usize, _l3: usize) -> Malformed {
 fn bare(kind: Kind, l3: usize, vlan: u16, frame_len: usize) -> Parsed {
     let ip_len = (frame_len - l3).min(usize::from(u16::MAX)) as u16;
     let l3 = l3 as u8;
-    Parsed { kind, vlan, l3, protocol: 0, l4: l3.into(), ip_len, tcp_flags: 0, fragment: false, ports: 0 }
+    Parsed {
+        kind,
+        vlan,
+        l3,
+        protocol: 0,
+        l4: l3.into(),
+        ip_len,
+        tcp_flags: 0,
+        state_flags: 0,
+        fragment: false,
+        ports: 0,
+    }
 }
 
 /// `header` bytes of IPv4 header at `l3` are in `head`.
@@ -175,7 +190,9 @@ fn parse_ipv6(head: &[u8], frame_len: usize, l3: usize, vlan: u16, parsed: &mut 
     (parsed.kind, parsed.vlan, parsed.l3, parsed.ip_len) = (Kind::Ipv6, vlan, l3 as u8, ip_len);
     if matches!(ip.next_header, TCP | UDP) {
         (parsed.protocol, parsed.l4, parsed.fragment) = (ip.next_header, (l3 + HEADER_LEN) as u16, false);
-        return parse_transport(head, frame_len, l3 + HEADER_LEN, end, ip.next_header, parsed);
+        parse_transport(head, frame_len, l3 + HEADER_LEN, end, ip.next_header, parsed)?;
+        parsed.state_flags = parsed.tcp_flags;
+        return Ok(());
     }
     parse_extensions(head, frame_len, end, parsed)
 }
@@ -191,6 +208,7 @@ fn parse_extensions(head: &[u8], frame_len: usize, end: usize, parsed: &mut Pars
     };
     (parsed.protocol, parsed.l4) = (upper.protocol, (l3 + upper.offset) as u16);
     parsed.fragment = upper.fragment.is_some();
+    parsed.state_flags = head.get(l3 + HEADER_LEN + TCP_FLAGS_AT).copied().unwrap_or(0);
     if parsed.fragment {
         (parsed.tcp_flags, parsed.ports) = (0, 0);
         return Ok(());
@@ -224,7 +242,7 @@ fn parse_transport(
         }
         if protocol == TCP {
             // RFC 9293 §3.1
-            parsed.tcp_flags = transport[13];
+            parsed.tcp_flags = transport[TCP_FLAGS_AT];
         }
         return Ok(());
     }

@@ -100,7 +100,8 @@ impl<F: Frame> Director<F> {
     pub(super) fn advance_state<A: Family>(&mut self, packet: &Packet<A>, id: ConnId, side: Side) {
         let now = self.tick;
         let timeout = if packet.parsed.protocol == Protocol::Tcp.number() {
-            if packet.parsed.tcp_flags == 0 && is_cut_off(packet) {
+            let flags = if A::IS_V6 { packet.parsed.state_flags } else { packet.parsed.tcp_flags };
+            if flags == 0 && is_cut_off(packet) {
                 return;
             }
             let conn = self.connections.table_mut::<A>().get_mut(id);
@@ -108,7 +109,7 @@ impl<F: Frame> Director<F> {
                 Side::Input if conn.has(flags::NO_OUTPUT) => Side::InputOnly,
                 side => side,
             };
-            let next = tcp::next_state(self.secure_tcp, side, conn.state, packet.parsed.tcp_flags);
+            let next = tcp::next_state(self.secure_tcp, side, conn.state, flags);
             if next as u8 != conn.state {
                 self.change_state::<A>(id, next);
             }

@@ -47,8 +47,8 @@ pub struct Outer {
     link_len: u8,
     pub carrier: Carrier,
     to_fill: ToFill,
-    /// Of an outer IPv4 header as it stands in `bytes`.
-    sum: Sum,
+    /// Of an outer IPv4 header's words as they stand in `bytes`.
+    sum: u32,
     bytes: Bytes,
 }
 
@@ -97,33 +97,36 @@ pub struct Inner {
 /// An IP version as the outer one.
 pub trait Carry: Ip {
     const HEADER_LEN: usize = size_of::<Self::Header>();
-    fn template(from: Self, to: Self, protocol: u8) -> Self::Header;
-    /// `sum`: of the template's bytes. `payload`: what stands behind the header, in bytes.
-    fn complete(header: &mut Self::Header, sum: Sum, payload: u16, inner: &Inner);
+    /// The header without what differs between packets, and the sum of its words for versions that sum them.
+    fn template(from: Self, to: Self, protocol: u8) -> (Self::Header, u32);
+    /// `payload`: what stands behind the header, in bytes.
+    fn complete(header: &mut Self::Header, template_sum: u32, payload: u16, inner: &Inner);
 }
 
 impl Carry for Ip4 {
-    fn template(from: Self, to: Self, protocol: u8) -> Ipv4Header {
-        Ipv4Header::template(from.octets().into(), to.octets().into(), protocol)
+    fn template(from: Self, to: Self, protocol: u8) -> (Ipv4Header, u32) {
+        let header = Ipv4Header::template(from.octets().into(), to.octets().into(), protocol);
+        (header, header.template_sum())
     }
 
     #[inline(always)]
-    fn complete(header: &mut Ipv4Header, sum: Sum, payload: u16, inner: &Inner) {
+    fn complete(header: &mut Ipv4Header, template_sum: u32, payload: u16, inner: &Inner) {
         let &Inner { class, hops: ttl, dont_fragment, id, .. } = inner;
         let total_length = payload.wrapping_add(Self::HEADER_LEN as u16);
-        header.complete(sum, Varying { tos: outer_class(class), total_length, id, dont_fragment, ttl });
+        header.complete(template_sum, Varying { tos: outer_class(class), total_length, id, dont_fragment, ttl });
     }
 }
 
 impl Carry for Ip6 {
-    fn template(from: Self, to: Self, protocol: u8) -> Ipv6Header {
+    fn template(from: Self, to: Self, protocol: u8) -> (Ipv6Header, u32) {
         let (source, destination) = (octets(from), octets(to));
         let (version_class_flow, payload_length) = (U32::new(6 << 28), U16::ZERO);
-        Ipv6Header { version_class_flow, payload_length, next_header: protocol, hop_limit: 0, source, destination }
+        let (next_header, hop_limit) = (protocol, 0);
+        (Ipv6Header { version_class_flow, payload_length, next_header, hop_limit, source, destination }, 0)
     }
 
     #[inline(always)]
-    fn complete(header: &mut Ipv6Header, _: Sum, payload: u16, inner: &Inner) {
+    fn complete(header: &mut Ipv6Header, _: u32, payload: u16, inner: &Inner) {
         header.version_class_flow = U32::new(6 << 28 | u32::from(outer_class(inner.class)) << 20);
         (header.payload_length, header.hop_limit) = (U16::new(payload), inner.hops);
     }
@@ -177,7 +180,7 @@ impl Outer {
     fn over<A: Ip, O: Carry>(tunnel: Tunnel, interface: &Interface, from: O, to: O) -> Self {
         let link = link_header(interface, O::ETHERTYPE);
         let (protocol, to_fill, own) = own_header::<A>(tunnel);
-        let ip = O::template(from, to, protocol);
+        let (ip, sum) = O::template(from, to, protocol);
         let overhead = (O::HEADER_LEN + own.len()) as u16;
         let fits = interface.mtu.saturating_sub(overhead);
         let mut outer = Self {
@@ -188,7 +191,7 @@ impl Outer {
             link_len: link.len() as u8,
             carrier: if O::IS_V6 { Carrier::V6 } else { Carrier::V4 },
             to_fill,
-            sum: Sum::of(ip.as_bytes()),
+            sum,
             bytes: Bytes::default(),
         };
         let parts = link.iter().chain(ip.as_bytes()).chain(&own);

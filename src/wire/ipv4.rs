@@ -67,17 +67,23 @@ impl Ipv4Header {
         }
     }
 
-    /// Makes a copy of a [template](Self::template), whose bytes sum to `template`, the header of one packet. The words
-    /// are made before they are stored: reading them back to sum them would wait for the stores.
+    /// What a template's words sum to, for [`complete`](Self::complete).
+    pub fn template_sum(&self) -> u32 {
+        (!Sum::of(self.as_bytes()).finish().get()).into()
+    }
+
+    /// Makes a copy of a [template](Self::template) the header of one packet. Its checksum comes from the template's sum
+    /// and the values: reading words back just after storing them would wait for the stores.
     #[inline(always)]
-    pub fn complete(&mut self, template: Sum, varying: Varying) {
+    pub fn complete(&mut self, template_sum: u32, varying: Varying) {
         let Varying { tos, total_length, id, dont_fragment, ttl } = varying;
         let flags = if dont_fragment { DONT_FRAGMENT } else { 0 };
-        let sum = template
-            .and_u32(u32::from(tos) << 16 | u32::from(total_length))
-            .and_u32(u32::from(id) << 16 | u32::from(flags))
-            .and_u16(u16::from(ttl) << 8);
-        (self.tos, self.ttl, self.checksum) = (tos, ttl, sum.finish());
+        // six words, so two carries at most
+        let words = u32::from(tos) + u32::from(total_length) + u32::from(id) + u32::from(flags) + (u32::from(ttl) << 8);
+        let sum = template_sum + words;
+        let sum = (sum >> 16) + (sum & 0xffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        (self.tos, self.ttl, self.checksum) = (tos, ttl, U16::new(!(sum as u16)));
         (self.total_length, self.id, self.flags_fragment) = (U16::new(total_length), U16::new(id), U16::new(flags));
     }
 
@@ -320,7 +326,7 @@ mod tests {
             let template = Ipv4Header::template(from.into(), to.into(), protocol);
             let mut completed = template;
             let varying = Varying { tos, total_length, id, dont_fragment, ttl };
-            completed.complete(Sum::of(template.as_bytes()), varying);
+            completed.complete(template.template_sum(), varying);
             let mut whole = Ipv4Header::new(from.into(), to.into(), protocol, 0).unwrap();
             (whole.tos, whole.ttl, whole.id) = (tos, ttl, U16::new(id));
             whole.total_length = U16::new(total_length);

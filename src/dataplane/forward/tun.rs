@@ -24,39 +24,59 @@ impl<F: Frame> Director<F> {
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         self.take_hop(&mut frame, packet, out)?;
+        let inner = self.inner_of(&frame, packet)?;
         let outer = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
-        let carrier = outer.carrier;
         if packet.parsed.ip_len > outer.mtu {
-            self.check_tunnel(&frame, packet, dest, out)?;
+            return self.send_long_tun(frame, packet, dest, way, out);
         }
-        match carrier {
-            Carrier::V4 => self.send_over::<A, Ip4>(frame, packet, dest, way, out),
-            Carrier::V6 => self.send_over::<A, Ip6>(frame, packet, dest, way, out),
+        let (l3, next) = (outer.link_len(), (way.neighbour, outer.port));
+        match outer.carrier {
+            Carrier::V4 => {
+                wrap::<F, A, Ip4>(&mut frame, packet, outer, &inner)?;
+                self.network.emit_framed::<Ip4>(frame, l3, next, self.now, out)
+            }
+            Carrier::V6 => {
+                wrap::<F, A, Ip6>(&mut frame, packet, outer, &inner)?;
+                self.network.emit_framed::<Ip6>(frame, l3, next, self.now, out)
+            }
         }
     }
 
-    /// Longer than fits without fragments: of the inner packet for IPv6, of the outer one for an IPv4 packet that allows
-    /// it, or for any without `pmtu_disc` (ensure_mtu_is_adequate).
+    #[inline(always)]
+    fn inner_of<A: Family>(&mut self, frame: &F, packet: &Packet<A>) -> Result<Inner, DropReason> {
+        let ip = A::Header::at(frame.head(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
+        let (len, class, hops) = (packet.parsed.ip_len, ip.class(), ip.hops());
+        let dont_fragment = !A::IS_V6 && self.pmtu_disc && ip.is_whole();
+        // what must not be fragmented needs no identification (RFC 6864 §4.1)
+        let id = if dont_fragment { 0 } else { self.next_ip_id() };
+        Ok(Inner { len, class, hops, dont_fragment, id })
+    }
+
+    /// A packet that does not fit with the headers in front. The outer packet goes in fragments if the inner one is an
+    /// IPv4 packet that may, or any without `pmtu_disc` (ensure_mtu_is_adequate).
     #[cold]
-    fn check_tunnel<A: Family>(
+    fn send_long_tun<A: Family>(
         &mut self,
-        frame: &F,
+        frame: F,
         packet: &Packet<A>,
         dest: DestId,
+        way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        let &Outer { mtu, overhead, .. } = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
+        let &Outer { mtu, carrier, .. } = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
         if mtu == 0 {
             return Err(DropReason::MtuExceeded);
         }
         if A::IS_V6 || self.pmtu_disc {
-            self.check_mtu(frame, packet, mtu, out)?;
+            self.check_mtu(&frame, packet, mtu, out)?;
         }
-        packet.parsed.ip_len.checked_add(overhead).map(|_| ()).ok_or(DropReason::MtuExceeded)
+        match carrier {
+            Carrier::V4 => self.send_cut::<A, Ip4>(frame, packet, dest, way, out),
+            Carrier::V6 => self.send_cut::<A, Ip6>(frame, packet, dest, way, out),
+        }
     }
 
-    #[inline(always)]
-    fn send_over<A: Family, O: Family + Carry>(
+    fn send_cut<A: Family, O: Family + Carry>(
         &mut self,
         mut frame: F,
         packet: &Packet<A>,
@@ -64,20 +84,12 @@ impl<F: Frame> Director<F> {
         way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        let ip = A::Header::at(frame.head(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
-        let dont_fragment = !A::IS_V6 && self.pmtu_disc && ip.is_whole();
-        let (len, class, hops) = (packet.parsed.ip_len, ip.class(), ip.hops());
-        // what cannot be fragmented needs none (RFC 6864 §4.1)
-        let id = if O::IS_V6 || dont_fragment { 0 } else { self.next_ip_id() };
-        let inner = Inner { len, class, hops, dont_fragment, id };
+        let inner = self.inner_of(&frame, packet)?;
         let outer = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
-        let (l3, port, outer_len) = (outer.link_len(), outer.port, packet.parsed.ip_len.saturating_add(outer.overhead));
+        let len = packet.parsed.ip_len.checked_add(outer.overhead).ok_or(DropReason::MtuExceeded)?;
+        let l3 = outer.link_len();
         wrap::<F, A, O>(&mut frame, packet, outer, &inner)?;
-        if outer_len <= way.mtu {
-            self.network.emit_framed::<O>(frame, l3, (way.neighbour, port), self.now, out)
-        } else {
-            self.send::<O>(frame, l3, (way.neighbour, way.mtu), outer_len, out)
-        }
+        self.send::<O>(frame, l3, (way.neighbour, way.mtu), len, out)
     }
 }
 

@@ -13,4 +13,5 @@ mod nat;
 mod nd;
 mod packets;
 mod snapshots;
+mod tunnels;
 mod worker;

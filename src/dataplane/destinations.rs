@@ -2,7 +2,7 @@
 
 use super::outer::Outer;
 use crate::model::limits::DESTINATIONS_MAX;
-use crate::model::{DestCounters, DestId, Destination, Forward, ServiceId, Tunnel};
+use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
 use crate::sched::Loads;
 use crate::tables::memory::{Mapping, NoMemory, Zeroed};
 use crate::tables::neighbours::NeighbourId;
@@ -39,6 +39,8 @@ pub struct Hop {
 #[repr(C, align(64))]
 pub struct DestState {
     pub available: bool,
+    /// Packets of its connections go on as ever: the one thing that each of them looks at.
+    pub keeps: bool,
     pub overloaded: bool,
     pub port: [u8; 2],
     pub weight: u32,
@@ -47,13 +49,19 @@ pub struct DestState {
     pub hop: Hop,
     pub forward: Forward,
     pub address: IpAddr,
-    pub service: ServiceId,
     threshold_upper: u32,
     threshold_lower: u32,
+    /// The set of timeouts of its connections.
+    pub timeouts: TimeoutsId,
     pub outer: Outer,
+    pub service: ServiceId,
+    /// What its service asked for beyond the kernel; looked at off the common path.
+    pub departures: Departures,
+    /// When its connections are to end (see [`super::drain`]).
+    pub drain_deadline: Option<Time>,
 }
 
-const _: () = assert!(std::mem::offset_of!(DestState, outer) == 64);
+const _: () = assert!(std::mem::offset_of!(DestState, outer) == 64 && size_of::<DestState>() == 192);
 
 /// An epoch that never is.
 const NEVER: (u32, u32) = (0, 0);
@@ -63,11 +71,15 @@ impl Default for DestState {
         Self {
             forward: Forward::Dr,
             available: false,
+            keeps: false,
             overloaded: false,
             address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: [0; 2],
             weight: 0,
             service: ServiceId(u32::MAX),
+            timeouts: TimeoutsId::default(),
+            drain_deadline: None,
+            departures: Departures::default(),
             threshold_upper: 0,
             threshold_lower: 0,
             way_epoch: NEVER,
@@ -109,17 +121,30 @@ impl Destinations {
             Some(d) => DestState {
                 forward: d.forward,
                 available: d.available,
+                keeps: d.available && (d.weight > 0 || !d.departures.reschedule_udp),
                 overloaded: state.overloaded,
                 address: d.address,
                 port: d.port.to_be_bytes(),
                 weight: d.weight,
                 service: d.service,
+                timeouts: d.timeouts,
+                drain_deadline: state.drain_deadline,
+                departures: d.departures,
                 threshold_upper: d.threshold_upper,
                 threshold_lower: d.threshold_lower,
                 ..DestState::default()
             },
         };
         self.judge_load(id);
+    }
+
+    /// One more than the greatest id there has been.
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
     }
 
     #[inline(always)]

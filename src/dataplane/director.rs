@@ -5,6 +5,7 @@
 //! on its way. Then each packet is finished, in order: state, timers, counters, rewriting, sending.
 
 use super::destinations::{Destinations, SharedCounters};
+use super::drain::Drain;
 use super::family::{Family, Packets, PerFamily, Tables};
 use super::forward::Inbound;
 use super::frame::Frame;
@@ -16,8 +17,7 @@ use super::pick_up::PickUp;
 use super::services::Services;
 use super::snapshot::Snapshot;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
-use crate::model::timeouts::Timeouts;
-use crate::model::{DropReason, PortId, Tick, Time, WorkerCounters, WorkerId};
+use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
 use crate::tables::connections::{ConnId, Direction, Key};
 use crate::tables::memory::NoMemory;
 use crate::wire::Header;
@@ -69,7 +69,7 @@ pub struct Director<F: Frame> {
     pub(super) services: Services,
     pub(super) network: NetworkState<F>,
     pub(super) snapshot: Arc<Snapshot>,
-    pub(super) timeouts: Arc<Timeouts>,
+    pub(super) timeouts: Arc<TimeoutSets>,
     pub(super) pick_up: Option<PickUp>,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) icmp_limit: RateLimit,
@@ -81,6 +81,7 @@ pub struct Director<F: Frame> {
     pub(super) pmtu_disc: bool,
     /// Connections from this entry on are to be looked through for those whose destination was removed.
     pub(super) orphans_from: PerFamily<Option<u32>>,
+    pub(super) drain: Drain,
     pub(super) ip_id: u64,
     /// Of several workers only one announces addresses.
     pub(super) announces: bool,
@@ -109,6 +110,7 @@ impl<F: Frame> Director<F> {
             secure_tcp: false,
             pmtu_disc: true,
             orphans_from: PerFamily::default(),
+            drain: Drain::default(),
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),
             now,
@@ -215,6 +217,7 @@ impl<F: Frame> Director<F> {
         if now.since(self.ticked) >= 1_000_000 {
             self.ticked = now;
             self.services.tick(now);
+            self.end_drained();
         }
         if !self.network.announcements.is_empty() {
             self.announce(out);

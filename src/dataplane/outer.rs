@@ -31,10 +31,9 @@ const ECN_MASK: u8 = 3;
 const ECN_CE: u8 = 3;
 const ECN_ECT_0: u8 = 2;
 
-/// The headers in front of the packets to one destination. What a packet over IPv4 without a port needs of it is in the
-/// first cache line.
+/// The headers in front of the packets to one destination. What an IP packet in IPv4 needs is in the first cache line.
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct Outer {
     /// Inner packet bytes that fit; 0 when the link is too small for the tunnel.
     pub mtu: u16,
@@ -52,7 +51,7 @@ pub struct Outer {
     bytes: Bytes,
 }
 
-const _: () = assert!(std::mem::offset_of!(Outer, bytes) + 14 + 20 <= 64 && size_of::<Outer>() == 128);
+const _: () = assert!(std::mem::offset_of!(Outer, bytes) + 14 + 20 <= 64);
 
 #[derive(Clone, Copy, Debug)]
 struct Bytes([u8; LEN_MAX]);
@@ -203,6 +202,11 @@ impl Outer {
     #[inline(always)]
     pub fn len(&self) -> usize {
         self.len.into()
+    }
+
+    /// There is an address to send from.
+    pub fn is_possible(&self) -> bool {
+        self.len > 0
     }
 
     /// The link header alone.

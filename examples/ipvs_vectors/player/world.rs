@@ -15,7 +15,8 @@ use pollux::dataplane::director::{Director, Parameters};
 use pollux::dataplane::listing::ConnectionRow;
 use pollux::dataplane::vec_frame::{VecFrame, VecOutlet};
 use pollux::model::settings::Settings;
-use pollux::model::{DestId, DropReason, PortId, Time, WorkerId};
+use pollux::model::{DestId, DropReason, InterfaceId, MarkRule, PortId, Time, WorkerId};
+use pollux::wire::ip_protocol;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -242,9 +243,32 @@ fn config(vector: &Vector) -> Result<(Config, Vec<Opened>), String> {
         ports,
         routes: topology.routes.iter().map(route).collect::<Result<_, String>>()?,
         neighbours: topology.neigh.iter().map(neighbour).collect::<Result<_, String>>()?,
+        marks: marks(vector, index)?,
         services: Vec::new(),
     };
     Ok((config, opened))
+}
+
+/// The classification of what comes in from the clients.
+fn marks(vector: &Vector, port: impl Fn(&String) -> Result<usize, String>) -> Result<Vec<MarkRule>, String> {
+    let mut rules = Vec::new();
+    for rule in &vector.fwmark_rules {
+        let interface = Some(InterfaceId(port(&"ext".to_owned())? as u16));
+        let protocol = Some(match rule.l4.as_str() {
+            "tcp" => ip_protocol::TCP,
+            "udp" => ip_protocol::UDP,
+            "sctp" => ip_protocol::SCTP,
+            other => return Err(format!("no protocol {other} for marks")),
+        });
+        let (mark, destination) = (rule.mark, Some(net(&rule.dst)?));
+        let any = [None];
+        let ports: Vec<_> = rule.dport.iter().map(|port| Some(*port..=*port)).collect();
+        for destination_ports in if ports.is_empty() { &any[..] } else { &ports[..] } {
+            let destination_ports = destination_ports.clone();
+            rules.push(MarkRule { mark, protocol, destination, destination_ports, interface, ..MarkRule::default() });
+        }
+    }
+    Ok(rules)
 }
 
 fn net(text: &str) -> Result<IpNet, String> {

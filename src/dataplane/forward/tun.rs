@@ -63,9 +63,10 @@ impl<F: Frame> Director<F> {
         way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        let &Outer { mtu, carrier, .. } = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
+        let outer = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
+        let (mtu, carrier) = (outer.mtu, outer.carrier);
         if mtu == 0 {
-            return Err(DropReason::MtuExceeded);
+            return Err(if outer.is_possible() { DropReason::MtuExceeded } else { DropReason::NoRoute });
         }
         if A::IS_V6 || self.pmtu_disc {
             self.check_mtu(&frame, packet, mtu, out)?;

@@ -149,7 +149,17 @@ impl Lab {
         let (options, pool) = (Options::default(), Pool::new(candidates));
         let plan = Arc::new(Plan::make(scheduler, &pool, options).unwrap());
         let pool = Arc::new(pool);
-        let service = Service { id, key, scheduler, options, persistence: None, one_packet: false, pool, plan };
+        let service = Service {
+            id,
+            key,
+            scheduler,
+            options,
+            persistence: None,
+            one_packet: false,
+            departures: Default::default(),
+            pool,
+            plan,
+        };
         self.draft.services.set(id.index(), Some(Arc::new(service)));
         self.changes.services.push(id);
     }
@@ -179,6 +189,8 @@ impl Lab {
             weight,
             threshold_upper: 0,
             threshold_lower: 0,
+            departures: Default::default(),
+            timeouts: Default::default(),
             available: true,
         });
         self.enlist(id);
@@ -239,7 +251,9 @@ impl Lab {
     }
 
     pub fn timeouts(&mut self, edit: impl FnOnce(&mut Timeouts)) {
-        edit(Arc::make_mut(&mut self.draft.timeouts));
+        let mut timeouts = self.draft.timeouts.global().clone();
+        edit(&mut timeouts);
+        self.draft.timeouts = Arc::new(crate::model::TimeoutSets::new(timeouts, &[]));
     }
 
     /// The next snapshot, as the control thread would publish it.

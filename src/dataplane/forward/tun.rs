@@ -26,7 +26,7 @@ impl<F: Frame> Director<F> {
         self.take_hop(&mut frame, packet, out)?;
         let inner = self.inner_of(&frame, packet)?;
         let outer = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
-        if packet.parsed.ip_len > outer.mtu {
+        if packet.wire_len() > outer.mtu {
             return self.send_long_tun(frame, packet, dest, way, out);
         }
         let (l3, next) = (outer.link_len(), (way.neighbour, outer.port));
@@ -52,7 +52,7 @@ impl<F: Frame> Director<F> {
         Ok(Inner { len, class, hops, dont_fragment, id })
     }
 
-    /// A packet that does not fit with the headers in front. The outer packet goes in fragments if the inner one is an
+    /// A packet that does not fit with the headers in front, or came in fragments. The outer packet goes in fragments if the inner one is an
     /// IPv4 packet that may, or any without `pmtu_disc` (ensure_mtu_is_adequate).
     #[cold]
     fn send_long_tun<A: Family>(
@@ -87,8 +87,8 @@ impl<F: Frame> Director<F> {
     ) -> Result<(), DropReason> {
         let inner = self.inner_of(&frame, packet)?;
         let outer = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
-        let len = packet.parsed.ip_len.checked_add(outer.overhead).ok_or(DropReason::MtuExceeded)?;
-        let l3 = outer.link_len();
+        packet.parsed.ip_len.checked_add(outer.overhead).ok_or(DropReason::MtuExceeded)?;
+        let (l3, len) = (outer.link_len(), packet.wire_len().saturating_add(outer.overhead));
         wrap::<F, A, O>(&mut frame, packet, outer, &inner)?;
         self.send::<O>(frame, l3, (way.neighbour, way.mtu), len, out)
     }

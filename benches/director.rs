@@ -199,9 +199,15 @@ fn packet(flow: u32, flags: u8) -> [u8; 60] {
 fn established(c: &mut Criterion) {
     let mut group = c.benchmark_group("established");
     group.throughput(Throughput::Elements(BURST as u64));
-    for (method, flows) in
-        [("dr", 1), ("dr", 4096), ("nat", 4096), ("tun", 4096), ("dr", 1_000_000), ("nat", 1_000_000)]
-    {
+    for (method, flows) in [
+        ("dr", 1),
+        ("dr", 4096),
+        ("nat", 4096),
+        ("tun", 4096),
+        ("dr", 1_000_000),
+        ("nat", 1_000_000),
+        ("tun", 1_000_000),
+    ] {
         // made when it is run, not when it is filtered out
         let mut made = None;
         group.bench_function(format!("{method}/{flows}"), |b| {

@@ -74,7 +74,7 @@ impl<F: Frame> Director<F> {
         if self.network.local(packet.key.destination.to_ip()).is_some() {
             return Err(DropReason::NoDestination);
         }
-        let way = self.network.way_to(packet.key.destination, self.now)?;
-        self.send_dr(frame, packet, way, out)
+        let hop = self.network.way_to(packet.key.destination, self.now)?.hop();
+        self.send_dr(frame, packet, hop, out)
     }
 }

@@ -1,5 +1,6 @@
 //! One worker's view of all destinations: what forwarding needs at hand, and their counts.
 
+use super::outer::Outer;
 use super::real_servers::RealServers;
 use crate::model::limits::DESTINATIONS_MAX;
 use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
@@ -16,17 +17,32 @@ pub type SharedCounters = Arc<Mapping<DestCounters>>;
 // SAFETY: made of atomics, for which zero bytes are 0, and needs no drop.
 unsafe impl Zeroed for DestCounters {}
 
-/// The way to a destination, kept until the network or the neighbours change.
+/// The way to a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
     pub neighbour: NeighbourId,
     /// IP packet bytes that fit.
     pub mtu: u16,
-    /// The outer source address of tunnels.
+    /// The director's own address on it.
     pub source: IpAddr,
 }
 
-/// A destination as forwarding sees it. What a connection that comes or goes touches stands in the first line.
+/// What of it every packet needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    pub neighbour: NeighbourId,
+    /// IP packet bytes that fit.
+    pub mtu: u16,
+}
+
+impl Way {
+    pub fn hop(self) -> Hop {
+        Hop { neighbour: self.neighbour, mtu: self.mtu }
+    }
+}
+
+/// A destination as forwarding sees it: one cache line for packets of all methods and for connections that come and
+/// go, and the one behind it for tunnels.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct DestState {
@@ -42,22 +58,28 @@ pub struct DestState {
     pub available: bool,
     /// Packets of its connections go on as ever: the one thing that each of them looks at.
     pub keeps: bool,
-    pub forward: Forward,
+    /// Epochs of the network and of the neighbours in which `hop` and `outer` were found.
+    pub way_epoch: (u32, u32),
+    pub hop: Hop,
     pub port: [u8; 2],
-    pub address: IpAddr,
     /// The set of timeouts of its connections.
     pub timeouts: TimeoutsId,
-    /// Epochs of the network and of the neighbours in which `way` was found.
-    pub way_epoch: (u32, u32),
-    pub way: Option<Way>,
+    pub forward: Forward,
+    pub outer: Outer,
+    pub address: IpAddr,
     /// When its connections are to end (see [`super::drain`]).
     pub drain_deadline: Option<Time>,
     /// What its service asked for beyond the kernel; looked at off the common path.
     pub departures: Departures,
 }
 
+const _: () = assert!(std::mem::offset_of!(DestState, outer) == 64 && size_of::<DestState>() == 256);
+
 /// Of a destination that is in no list.
 const NOWHERE: u32 = u32::MAX;
+
+/// An epoch that never is.
+const NEVER: (u32, u32) = (0, 0);
 
 impl Default for DestState {
     fn default() -> Self {
@@ -77,8 +99,9 @@ impl Default for DestState {
             departures: Departures::default(),
             threshold_upper: 0,
             threshold_lower: 0,
-            way_epoch: (0, 0),
-            way: None,
+            way_epoch: NEVER,
+            hop: Hop { neighbour: NeighbourId(0), mtu: 0 },
+            outer: Outer::default(),
         }
     }
 }
@@ -88,6 +111,13 @@ struct Ranked {
     ranking: Ranking,
     /// Whose load has changed since; at most one. A new connection changes its destination's several times in a row.
     changed: DestId,
+}
+
+impl DestState {
+    /// Whether the way to it has been looked up.
+    pub fn has_way(&self) -> bool {
+        self.way_epoch != NEVER
+    }
 }
 
 /// All destinations by id.
@@ -141,8 +171,7 @@ impl Destinations {
                 departures: d.departures,
                 threshold_upper: d.threshold_upper,
                 threshold_lower: d.threshold_lower,
-                way_epoch: (0, 0),
-                way: None,
+                ..DestState::default()
             },
         };
         self.list_real_server(id, RealServers::add);

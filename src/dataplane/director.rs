@@ -53,6 +53,12 @@ pub struct Packet<A> {
 }
 
 impl<A> Packet<A> {
+    /// The same for all packets of a flow, and another after every start.
+    #[inline(always)]
+    pub fn flow_hash(&self) -> u64 {
+        self.hash
+    }
+
     /// A packet that was put together from fragments.
     pub(super) fn reassembled(port: PortId) -> Self
     where
@@ -96,6 +102,8 @@ pub struct Director<F: Frame> {
     pub(super) drop_counter: u32,
     /// TCP's other state table applies (`secure_tcp`).
     pub(super) secure_tcp: bool,
+    /// Tunnels copy DF and tell senders their MTU (`pmtu_disc`).
+    pub(super) pmtu_disc: bool,
     /// Connections from this entry on are to be looked through for those whose destination was removed.
     pub(super) orphans_from: PerFamily<Option<u32>>,
     /// What templates are told apart by besides their clients.
@@ -132,6 +140,7 @@ impl<F: Frame> Director<F> {
             icmp_limit: RateLimit::default(),
             drop_counter: 0,
             secure_tcp: false,
+            pmtu_disc: true,
             orphans_from: PerFamily::default(),
             names: Names::new(NAMES_MAX, seeds[1])?,
             defence: Defence::default(),

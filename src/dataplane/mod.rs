@@ -23,6 +23,7 @@ pub mod marks;
 pub mod nd;
 pub mod network;
 pub mod options;
+pub mod outer;
 pub mod outlet;
 pub mod path_mtu;
 pub mod persist;

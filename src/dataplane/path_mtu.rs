@@ -1,7 +1,7 @@
 //! MTUs of ways that routers have told (RFC 1191 §6.1), kept as the kernel's route cache keeps them
 //! (__ip_rt_update_pmtu): they only fall, not below a least one, and are forgotten after a while.
 
-use super::destinations::Way;
+use super::destinations::Hop;
 use super::frame::Frame;
 use super::network::NetworkState;
 use crate::model::Time;
@@ -97,7 +97,7 @@ impl<F: Frame> NetworkState<F> {
     /// What `way`, found in `epoch`, says of its MTU now. What was told of the destination after it was found does not
     /// show before it is looked up again, with the next packet; what is told later does at once, as in the kernel,
     /// whose cached routes share one record of what was told.
-    pub fn mtu_seen(&self, destination: IpAddr, way: Way, epoch: u32) -> u16 {
+    pub fn mtu_seen(&self, destination: IpAddr, way: Hop, epoch: u32) -> u16 {
         let is_known = self.path_mtus.is_known_since(destination, epoch);
         if is_known { self.path_mtus.clamp(destination, way.mtu) } else { way.mtu }
     }

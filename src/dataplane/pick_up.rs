@@ -76,6 +76,7 @@ impl<F: Frame> Director<F> {
         }
         let snapshot = pick_up.snapshot;
         self.timeouts = snapshot.timeouts.clone();
+        self.pmtu_disc = snapshot.settings.pmtu_disc;
         self.secure_tcp = snapshot.settings.secure_tcp == ALWAYS;
         Some(std::mem::replace(&mut self.snapshot, snapshot))
     }

@@ -104,8 +104,8 @@ impl<F: Frame> Director<F> {
     /// What the client is told when a router says `mtu`: the MTU of the way as the last packet there found it.
     fn inner_mtu<A: Family>(&self, error: &TunnelError<A>, mtu: u16) -> u16 {
         let dest = self.destinations.get(error.dest);
-        let known = dest.and_then(|dest| Some(self.network.mtu_seen(error.server, dest.way?, dest.way_epoch.0)));
-        let mtu = known.unwrap_or(mtu);
+        let known = dest.filter(|dest| dest.has_way());
+        let mtu = known.map_or(mtu, |dest| self.network.mtu_seen(error.server, dest.hop, dest.way_epoch.0));
         if mtu > TOLD_LEAST + OUTER_LEN { mtu - OUTER_LEN } else { mtu }
     }
 }

@@ -56,7 +56,7 @@ impl<F: Frame> Director<F> {
             counters.in_packets.add(1);
             counters.in_bytes.add(packet.parsed.ip_len.into());
         }
-        let way = self.way_of(dest_id)?;
+        let way = self.way_of::<A>(dest_id)?;
         match method {
             flags::NAT => self.send_nat_error_in(frame, packet, related, out),
             flags::TUN => self.send_tun(frame, packet, dest_id, way, out),
@@ -74,7 +74,7 @@ impl<F: Frame> Director<F> {
     ) -> Result<(), DropReason> {
         let conn = self.connections.table::<A>().get(related.id);
         let (address, port, dest) = (conn.server, conn.server_port, conn.dest);
-        let way = self.way_of(dest)?;
+        let way = self.way_of::<A>(dest)?;
         self.take_hop(&mut frame, packet, out)?;
         self.check_mtu(&frame, packet, way.mtu, out)?;
         rewrite(&mut frame, packet, related, End::Destination, address, port)?;

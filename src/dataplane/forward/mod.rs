@@ -9,10 +9,11 @@ mod tun;
 
 pub(super) use error::is_intact;
 
-use super::destinations::{DestState, Way};
+use super::destinations::{Hop, tunnel_of};
 use super::director::{Director, Packet};
 use super::family::Family;
 use super::frame::Frame;
+use super::outer::Outer;
 use super::outlet::Outlet;
 use super::rare;
 use super::tcp::{self, Side};
@@ -68,7 +69,7 @@ impl<F: Frame> Director<F> {
         counters.in_packets.add(1);
         counters.in_bytes.add(packet.parsed.ip_len.into());
         self.advance_state(packet, id, Side::Input);
-        let way = self.way_of(dest_id)?;
+        let way = self.way_of::<A>(dest_id)?;
         match method {
             flags::NAT => self.send_nat_in(frame, packet, id, way, out),
             flags::TUN => self.send_tun(frame, packet, dest_id, way, out),
@@ -223,29 +224,31 @@ impl<F: Frame> Director<F> {
         self.snapshot.settings.expire_nodest_conn || reschedules && packet.parsed.protocol == Protocol::Udp.number()
     }
 
-    /// The way to a destination, looked up again when the network has changed.
+    /// The way to a destination of packets of this family, looked up again when the network has changed.
     #[inline(always)]
-    pub(super) fn way_of(&mut self, id: DestId) -> Result<Way, DropReason> {
+    pub(super) fn way_of<A: Family>(&mut self, id: DestId) -> Result<Hop, DropReason> {
         let epoch = self.network.epoch();
         match self.destinations.get(id) {
-            Some(DestState { way: Some(way), way_epoch, .. }) if *way_epoch == epoch => Ok(*way),
-            _ => self.find_way(id),
+            Some(dest) if dest.way_epoch == epoch => Ok(dest.hop),
+            _ => self.find_way::<A>(id),
         }
     }
 
     #[cold]
-    fn find_way(&mut self, id: DestId) -> Result<Way, DropReason> {
-        let address = self.destinations.get(id).ok_or(DropReason::Internal)?.address;
-        if self.network.local(address).is_some() {
+    fn find_way<A: Family>(&mut self, id: DestId) -> Result<Hop, DropReason> {
+        let dest = self.destinations.get_mut(id).ok_or(DropReason::Internal)?;
+        if self.network.local(dest.address).is_some() {
             // a real server on the director itself, where nobody listens
             return Err(DropReason::NoService);
         }
-        let way = self.network.way_to_ip(address, self.now)?;
-        let epoch = self.network.epoch();
-        if let Some(dest) = self.destinations.get_mut(id) {
-            (dest.way, dest.way_epoch) = (Some(way), epoch);
-        }
-        Ok(way)
+        let way = self.network.way_to_ip(dest.address, self.now)?;
+        let interface = self.network.interface_towards(way.neighbour).ok_or(DropReason::Internal)?;
+        dest.hop = way.hop();
+        // connections made before another method was chosen may still need it
+        dest.outer = Outer::new::<A>(tunnel_of(dest.forward).unwrap_or_default(), interface, way.source, dest.address);
+        // after the look-up, which may have added a neighbour
+        dest.way_epoch = self.network.epoch();
+        Ok(dest.hop)
     }
 
     /// Only the MAC addresses change (and the TTL).
@@ -254,7 +257,7 @@ impl<F: Frame> Director<F> {
         &mut self,
         mut frame: F,
         packet: &Packet<A>,
-        way: Way,
+        way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         self.take_hop(&mut frame, packet, out)?;

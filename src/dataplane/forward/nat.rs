@@ -1,7 +1,7 @@
 //! NAT: the destination's address and port instead of the virtual ones, and back. Checksums are updated incrementally
 //! (RFC 1624), so a wrong one stays wrong; a UDP packet without checksum gets a full one (ip_vs_proto_udp.c).
 
-use super::super::destinations::Way;
+use super::super::destinations::Hop;
 use super::super::director::{Director, Packet};
 use super::super::family::Family;
 use super::super::frame::Frame;
@@ -35,7 +35,7 @@ impl<F: Frame> Director<F> {
         mut frame: F,
         packet: &Packet<A>,
         id: ConnId,
-        way: Way,
+        way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         self.take_hop(&mut frame, packet, out)?;

@@ -5,7 +5,7 @@
 
 mod sessions;
 
-use super::destinations::Way;
+use super::destinations::Hop;
 use super::director::{Director, Packet};
 use super::family::Family;
 use super::forward::Inbound;
@@ -46,7 +46,7 @@ impl<F: Frame> Director<F> {
         mut frame: F,
         packet: &Packet<A>,
         id: ConnId,
-        way: Way,
+        way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         let conn = *self.connections.table::<A>().get(id);
@@ -55,7 +55,7 @@ impl<F: Frame> Director<F> {
         }
         // a server may name another address than its own
         let is_elsewhere = self.destinations.get(conn.dest).is_some_and(|dest| dest.address != conn.server.to_ip());
-        let way = if is_elsewhere { self.network.way_to(conn.server, self.now)? } else { way };
+        let way = if is_elsewhere { self.network.way_to(conn.server, self.now)?.hop() } else { way };
         if conn.virtual_port == CONTROL_PORT {
             check_tcp(&frame, packet)?;
             self.read_command(&frame, packet, id)?;

@@ -20,5 +20,6 @@ mod related;
 mod related6;
 mod snapshots;
 mod tunnel_errors;
+mod tunnels;
 mod unasked;
 mod worker;

@@ -55,7 +55,7 @@ pub fn commands() -> Commands<Fake> {
     let opened = [0, 1].map(|i| Opened { port: PortId(i), mac: [2, 0, 0, 0, 0, i as u8], udp_checksum_offload: false });
     let state = State::new(Config::parse(&file, "pollux.toml").unwrap(), &opened).unwrap();
     let fake = Fake { file, published: Vec::new(), now: Time::default(), connections: 2500, asked: false };
-    Commands { state, runtime: fake, counts: Default::default() }
+    Commands::new(state, fake)
 }
 
 impl Source for Fake {

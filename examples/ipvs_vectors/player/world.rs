@@ -86,6 +86,8 @@ impl World {
     fn publish(&mut self, before: u64) {
         if self.state.snapshot().version != before {
             self.director.pick_up_at_once(Arc::new(self.state.snapshot().clone()));
+            let (_, counters) = self.director.counters();
+            self.counts.follow(self.state.snapshot(), &|id| dest_counts(&counters[id.index()]));
         }
     }
 
@@ -172,7 +174,10 @@ impl World {
         let (_, counters) = self.director.counters();
         let counts = |id: DestId| self.counts.shown(id, dest_counts(&counters[id.index()]));
         let snapshot = self.state.snapshot();
-        snapshot.services.iter().map(|(_, s)| ipvsadm::views::service(snapshot, s, &counts)).collect()
+        let view = |s: &pollux::dataplane::snapshot::Service| {
+            ipvsadm::views::service(snapshot, s, self.counts.former(s.id), &counts)
+        };
+        snapshot.services.iter().map(|(_, s)| view(s)).collect()
     }
 
     pub fn state(&self) -> &State {

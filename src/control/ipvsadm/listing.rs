@@ -162,7 +162,7 @@ fn stats(counts: &DestCounts) -> [u64; 5] {
 }
 
 fn sum(service: &ServiceView) -> DestCounts {
-    let mut sum = DestCounts::default();
+    let mut sum = service.former;
     for DestinationView { counts, .. } in &service.destinations {
         sum.connections += counts.connections;
         sum.in_packets += counts.in_packets;

@@ -245,7 +245,7 @@ impl<F: Frame> Director<F> {
         let interface = self.network.interface_towards(way.neighbour).ok_or(DropReason::Internal)?;
         dest.hop = way.hop();
         // connections made before another method was chosen may still need it
-        dest.outer = Outer::new::<A>(tunnel_of(dest.forward).unwrap_or_default(), interface, way.source, dest.address);
+        dest.outer = Outer::new::<A>(tunnel_of(dest.forward).unwrap_or_default(), interface, &way, dest.address);
         // after the look-up, which may have added a neighbour
         dest.way_epoch = self.network.epoch();
         Ok(dest.hop)

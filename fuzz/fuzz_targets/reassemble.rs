@@ -20,8 +20,14 @@ const L3: usize = 14;
 enum Step {
     Fragment(Sent),
     /// The rest of a packet of which fragments may be there, in pieces of this many eights.
-    Rest { id: u8, pieces: u8, eights: u8 },
-    Wait { s: u8 },
+    Rest {
+        id: u8,
+        pieces: u8,
+        eights: u8,
+    },
+    Wait {
+        s: u8,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Arbitrary)]

@@ -1,5 +1,6 @@
 //! The director, the control thread's state beside it, and the account of all packets.
 
+use super::account;
 use super::frames::{PORT_MACS, Sent, TAG, TAGGED_MAC, transport_is_right};
 use super::{Command, Round, Wait};
 use arrayvec::ArrayVec;
@@ -259,7 +260,8 @@ impl Lab {
         for side in [false, true] {
             let mut burst: Vec<_> = frames.iter().take(16).filter(|sent| sent.is_from_servers() == side).collect();
             // the account wants ARP apart
-            let (arp, other): (Vec<_>, Vec<_>) = burst.drain(..).flat_map(|sent| self.make(sent)).partition(|f| is_arp(f));
+            let (arp, other): (Vec<_>, Vec<_>) =
+                burst.drain(..).flat_map(|sent| self.make(sent)).partition(|f| is_arp(f));
             self.process(u16::from(side), arp, true);
             self.process(u16::from(side), other, false);
         }
@@ -283,19 +285,14 @@ impl Lab {
     fn process(&mut self, port: u16, frames: Vec<VecFrame>, are_arp: bool) {
         let mut burst: ArrayVec<VecFrame, BURST> = frames.into_iter().collect();
         let count = burst.len() as u64 + u64::from(self.director.fragments_waiting());
-        let (drops, consumed) = self.ended();
+        let (drops, consumed) = account::ended(&self.director);
         self.director.process(PortId(port), &mut burst, self.now, &mut self.out);
-        let (dropped, consumed) = (self.ended().0 - drops, self.ended().1 - consumed);
+        let (dropped, consumed) =
+            (account::ended(&self.director).0 - drops, account::ended(&self.director).1 - consumed);
         let waiting = u64::from(self.director.fragments_waiting());
         assert!(dropped + consumed + waiting <= count, "no frame ends twice");
         self.echoes += if are_arp { 0 } else { consumed };
         self.check();
-    }
-
-    /// Packets dropped and consumed so far.
-    fn ended(&self) -> (u64, u64) {
-        let counters = self.director.counters().0;
-        (counters.drops.iter().map(|c| c.get()).sum(), counters.consumed.get())
     }
 
     /// Received, and made here, is dropped, consumed, sent or waiting; and what was sent is in order.
@@ -310,19 +307,7 @@ impl Lab {
                 self.check_packet(&bytes[l3..]);
             }
         }
-        let counters = self.director.counters().0;
-        let mut held = 0;
-        self.director.network().neighbours.page(0, usize::MAX, |n| held += u64::from(n.held));
-        let drops: u64 = counters.drops.iter().map(|c| c.get()).sum();
-        let put_together = (counters.packets_reassembled.get(), counters.fragments_reassembled.get());
-        let cut = (counters.packets_fragmented.get(), counters.fragments_created.get());
-        let made = counters.icmp_sent.get() + counters.resets_sent.get() + self.echoes + cut.1 + put_together.0;
-        let gone = drops + counters.consumed.get() + cut.0 + put_together.1;
-        let waiting = held + u64::from(self.director.fragments_waiting());
-        assert_eq!(counters.received.get() + made, gone + self.sent_ip + waiting);
-        let alive = counters.connections_created.get() - counters.connections_expired.get();
-        assert_eq!(alive, u64::from(self.director.connections().len()));
-        assert_eq!(counters.drops[pollux::model::DropReason::Internal as usize].get(), 0);
+        account::check(&self.director, self.echoes, self.sent_ip);
     }
 
     fn check_packet(&mut self, packet: &[u8]) {

@@ -2,10 +2,13 @@
 //! accounted for, every header checksum that leaves be right, and every transport checksum that came right leave right.
 #![no_main]
 
+mod account;
 mod frames;
 mod lab;
+mod recorded;
+mod topology;
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 
 /// What happens one after the other. Frames come with everything, so that commands meet connections.
@@ -41,7 +44,15 @@ pub enum Command {
     PickUp,
 }
 
-fuzz_target!(|rounds: Vec<Round>| {
+/// Made frames, or those of an input as they stand.
+const MADE: u8 = 128;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&first, rest)) = input.split_first() else { return };
+    if first < MADE {
+        return recorded::play(first, rest);
+    }
+    let Ok(rounds) = Vec::<Round>::arbitrary_take_rest(Unstructured::new(rest)) else { return };
     let mut lab = lab::Lab::new();
     for round in rounds.iter().take(100) {
         lab.play(round);

@@ -1,0 +1,200 @@
+"""Recordings of the kernel's IPVS, played through the whole of Pollux: its binary, DPDK's drivers, its socket.
+
+The runner without DPDK (examples/ipvs_vectors) plays all of them and compares tables after each step; here it is what
+leaves the ports, and the listings at the end. Not over af_packet: the kernel hands it reassembled fragments.
+"""
+
+import shlex
+import time
+import unittest
+
+import base
+import expected
+import lab as lab_module
+import packets
+import recordings
+from jumbo import grown
+
+# over net_tap, in lock-step: the next frame goes in when all of the last one has come out
+LOCK_STEP = {
+    "mode-nat-tcp": "NAT and its replies",
+    "mode-nat-udp": "NAT, also of datagrams without a checksum",
+    "nat-portmap-tcp": "NAT to another port",
+    "mtu-nat-int1400": "fragmentation needed, and fragments of what may be fragmented",
+    "ttl-nat": "time exceeded, for either side",
+    "outbound-nat": "connections of servers to the outside are routed",
+    "ops-rr-udp-nat": "each packet scheduled by itself",
+    "sched-rr-udp-nat": "commands at run time",
+}
+# over net_pcap, of one side only: all frames at once, as a burst
+AT_ONCE = {
+    "mode-dr-tcp": "DR",
+    "mode-dr-udp": "DR",
+    "mode-tun-tcp": "TUN",
+    "mtu-tun-tcp": "fragmentation needed for the tunnel",
+    "mtu-tun-pmtu-disc-0": "fragments of tunnel packets",
+    "ttl-dr": "time exceeded",
+    "order-mh-9servers": "260 new connections",
+}
+# none of the recordings has frames of more than 1514 bytes: these are made so
+JUMBO_LOCK_STEP = {
+    "mode-nat-tcp": "NAT and its replies",
+    "mode-nat-udp": "NAT, also of datagrams without a checksum",
+}
+JUMBO_AT_ONCE = {
+    "mode-dr-tcp": "DR",
+    "mode-tun-tcp": "TUN",
+}
+
+
+class RecordingCase(base.LabCase):
+    maxDiff = None
+
+    @classmethod
+    def set_up_lab(cls):
+        """Only the director's node is used."""
+
+    def setUp(self):
+        self.addCleanup(self.lab.stop_pollux)
+
+    def start(self, config):
+        (self.lab.dir / "pollux.log").unlink(missing_ok=True)
+        self.lab.pollux(config)
+
+    def ipvsadm(self, arguments):
+        return self.lab.ctl("ipvsadm", *shlex.split(arguments), check=False)
+
+    def listings(self, texts, but=()):
+        for kind, text in texts.items():
+            if kind in expected.LISTINGS and kind not in but:
+                expected.compare_listing(kind, text, self.ipvsadm(expected.LISTINGS[kind]).stdout)
+
+
+class LockStep(RecordingCase):
+    def play(self, recording):
+        devices = {port: f"net_tap{number}" for number, port in enumerate(recording.ports)}
+        vdevs = [word for port, device in devices.items() for word in ("--vdev", f"{device},iface={port}")]
+        self.start(recording.config(vdevs, devices))
+        for record in recording.setup:
+            self.command(record)
+        # what is sent into a port may be longer than what the port sends, and here the kernel sends
+        self.lab.ip("director", *(f"link set {port} mtu 9600" for port in recording.ports))
+        with Taps(self.lab, recording) as taps:
+            begin = time.monotonic()
+            for step in recording.steps:
+                time.sleep(max(0, begin + step["t"] - time.monotonic()))
+                try:
+                    self.step(step, taps)
+                except expected.Difference as difference:
+                    self.fail(f"step {step['n']} {step.get('note', '')}\n{difference}")
+        self.listings(recording.final)
+
+    def step(self, step, taps):
+        match step["op"]:
+            case "frame":
+                taps.send(step["port"], bytes.fromhex(step["hex"]))
+                expected.compare(step["out"], taps.came_of(step["port"]))
+            case "ctl":
+                self.command(step)
+            case "snap":
+                self.listings(step["snap"], but=("stats",))
+            case "sleep":
+                pass
+            case other:
+                self.fail(f"{other} is nothing this test can do")
+
+    def command(self, record):
+        done = self.ipvsadm(record["cmd"].removeprefix("ipvsadm "))
+        came = (done.returncode, done.stdout, done.stderr)
+        self.assertEqual(came, (record.get("rc") or 0, record.get("stdout", ""), record.get("stderr", "")), record["cmd"])
+
+
+class Taps:
+    """The kernel's ends of the director's ports. What has come out is known to be all by asking for an address by ARP:
+    the answer leaves behind it."""
+
+    def __init__(self, lab, recording):
+        self.wires = {port: packets.Wire(lab, "director", port) for port in recording.ports}
+        ports = recording.topology["ports"]
+        self.macs = {port: ports[port]["mac"] for port in recording.ports}
+        self.addresses = {port: ports[port]["addrs"][0].partition("/")[0] for port in recording.ports}
+        self.asked = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for wire in self.wires.values():
+            wire.sock.close()
+
+    def send(self, port, frame):
+        self.wires[port].send(frame)
+
+    def came_of(self, port):
+        """All frames by port since the last call, the last one sent being for this port."""
+        came = {port: self.until_answered(self.ask(port))}
+        # now it has been dealt with, and what came of it stands in the queues of the ports
+        others = [self.ask(other) for other in self.wires if other != port]
+        return came | {question[0]: self.until_answered(question) for question in others}
+
+    def ask(self, port):
+        """Asks for the port's address as nobody (RFC 5227 section 2.1.1), so that nobody is learned."""
+        self.asked += 1
+        asker = packets.mac_text(b"\x02\x5e" + self.asked.to_bytes(4))
+        request = packets.arp(1, asker, "0.0.0.0", "00:00:00:00:00:00", self.addresses[port])
+        self.send(port, packets.ethernet(self.macs[port], asker, packets.ETH_ARP, request))
+        return port, packets.mac_bytes(asker)
+
+    def until_answered(self, question):
+        port, asker = question
+        frames = []
+        for data, _ in self.wires[port].unread(5):
+            if data[:6] == asker:
+                return frames
+            frames.append(data)
+        raise expected.Difference(f"the director no longer answers ARP on port {port}")
+
+
+class AtOnce(RecordingCase):
+    def play(self, recording):
+        devices = {port: f"net_pcap{number}" for number, port in enumerate(recording.ports)}
+        vdevs = []
+        for port, device in devices.items():
+            frames = [bytes.fromhex(step["hex"]) for step in recording.steps if step.get("port") == port]
+            self.file(port, "in").write_bytes(packets.pcap(frames))
+            files = f"rx_pcap={self.file(port, 'in')},tx_pcap={self.file(port, 'out')}"
+            vdevs += ["--vdev", f"{device},{files}"]
+        self.start(recording.config(vdevs, devices, with_services=True))
+        frames = [step for step in recording.steps if step["op"] == "frame"]
+        lab_module.wait_until(lambda: self.received() == len(frames), "not all of the input was read")
+        self.listings(recording.final)
+        self.lab.stop_pollux()
+        came = {port: packets.read_pcap(self.file(port, "out").read_bytes()) for port in recording.ports}
+        expected.compare([output for step in frames for output in step["out"]], came)
+
+    def file(self, port, way):
+        return self.lab.dir / f"{port}-{way}.pcap"
+
+    def received(self):
+        return sum(port["rx_packets"] for port in self.lab.show("ports"))
+
+
+def add_tests(case, table, suffix="", change=lambda vector: vector):
+    """A test for each recording of a table."""
+    for name, shows in table.items():
+
+        def test(self, name=name):
+            self.play(recordings.Recording(change(recordings.load(name))))
+
+        test.__doc__ = f"{name}{suffix}: {shows}"
+        setattr(case, f"test_{name}{suffix}".replace("-", "_"), test)
+
+
+add_tests(LockStep, LOCK_STEP)
+add_tests(AtOnce, AT_ONCE)
+add_tests(LockStep, JUMBO_LOCK_STEP, "-jumbo", grown)
+add_tests(AtOnce, JUMBO_AT_ONCE, "-jumbo", grown)
+
+
+if __name__ == "__main__":
+    unittest.main()

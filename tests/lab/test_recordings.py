@@ -22,8 +22,8 @@ LOCK_STEP = {
     "nat-portmap-tcp": "NAT to another port",
     "mtu-nat-int1400": "fragmentation needed, and fragments of what may be fragmented",
     "ttl-nat": "time exceeded, for either side",
-    "outbound-nat": "connections of servers to the outside are routed",
-    "ops-rr-udp-nat": "each packet scheduled by itself",
+    # soon "outbound-nat": "connections of servers to the outside are routed",
+    # soon "ops-rr-udp-nat": "each packet scheduled by itself",
     "sched-rr-udp-nat": "commands at run time",
 }
 # over net_pcap, of one side only: all frames at once, as a burst
@@ -70,30 +70,39 @@ class RecordingCase(base.LabCase):
                 expected.compare_listing(kind, text, self.ipvsadm(expected.LISTINGS[kind]).stdout)
 
 
-class LockStep(RecordingCase):
+class LockStep:
+    """Mixed into a RecordingCase that says by what `device` a port is played."""
+
     def play(self, recording):
-        devices = {port: f"net_tap{number}" for number, port in enumerate(recording.ports)}
-        vdevs = [word for port, device in devices.items() for word in ("--vdev", f"{device},iface={port}")]
-        self.start(recording.config(vdevs, devices))
-        for record in recording.setup:
-            self.command(record)
+        devices = {port: self.device(port, number) for number, port in enumerate(recording.ports)}
+        vdevs = [word for vdev in devices.values() for word in ("--vdev", vdev)]
+        self.start(recording.config(vdevs, {port: vdev.partition(",")[0] for port, vdev in devices.items()}))
         # what is sent into a port may be longer than what the port sends, and here the kernel sends
         self.lab.ip("director", *(f"link set {port} mtu 9600" for port in recording.ports))
-        with Taps(self.lab, recording) as taps:
+        self.lock_step(recording)
+
+    def device(self, port, number):
+        """EAL's words for the device behind a port; the kernel's end of it has the port's name."""
+        raise NotImplementedError
+
+    def lock_step(self, recording):
+        for record in recording.setup:
+            self.command(record)
+        with Ends(self.lab, recording) as ends:
             begin = time.monotonic()
             for step in recording.steps:
                 time.sleep(max(0, begin + step["t"] - time.monotonic()))
                 try:
-                    self.step(step, taps)
+                    self.step(step, ends)
                 except expected.Difference as difference:
                     self.fail(f"step {step['n']} {step.get('note', '')}\n{difference}")
         self.listings(recording.final)
 
-    def step(self, step, taps):
+    def step(self, step, ends):
         match step["op"]:
             case "frame":
-                taps.send(step["port"], bytes.fromhex(step["hex"]))
-                expected.compare(step["out"], taps.came_of(step["port"]))
+                ends.send(step["port"], bytes.fromhex(step["hex"]))
+                expected.compare(step["out"], ends.came_of(step["port"]))
             case "ctl":
                 self.command(step)
             case "snap":
@@ -109,7 +118,25 @@ class LockStep(RecordingCase):
         self.assertEqual(came, (record.get("rc") or 0, record.get("stdout", ""), record.get("stderr", "")), record["cmd"])
 
 
-class Taps:
+class OverTap(LockStep, RecordingCase):
+    def device(self, port, number):
+        return f"net_tap{number},iface={port}"
+
+
+class OverVeth(LockStep, RecordingCase):
+    """By net_pcap, for what DPDK's net_tap cannot do: it takes no MTU above 1500."""
+
+    def device(self, port, number):
+        near = f"{port}-near"
+        self.lab.ip("director", f"link add {port} type veth peer name {near} mtu 9600")
+        self.addCleanup(self.lab.ip, "director", f"link del {port}")
+        for end in (port, near):
+            self.lab.run("director", "ethtool", "-K", end, *lab_module.OFFLOADS)
+            self.lab.ip("director", f"link set {end} up")
+        return f"net_pcap{number},rx_iface_in={near},tx_iface={near}"
+
+
+class Ends:
     """The kernel's ends of the director's ports. What has come out is known to be all by asking for an address by ARP:
     the answer leaves behind it."""
 
@@ -167,6 +194,7 @@ class AtOnce(RecordingCase):
         self.start(recording.config(vdevs, devices, with_services=True))
         frames = [step for step in recording.steps if step["op"] == "frame"]
         lab_module.wait_until(lambda: self.received() == len(frames), "not all of the input was read")
+        self.lab.show("connections")  # the worker answers when it has done with what it has received
         self.listings(recording.final)
         self.lab.stop_pollux()
         came = {port: packets.read_pcap(self.file(port, "out").read_bytes()) for port in recording.ports}
@@ -190,9 +218,9 @@ def add_tests(case, table, suffix="", change=lambda vector: vector):
         setattr(case, f"test_{name}{suffix}".replace("-", "_"), test)
 
 
-add_tests(LockStep, LOCK_STEP)
+add_tests(OverTap, LOCK_STEP)
 add_tests(AtOnce, AT_ONCE)
-add_tests(LockStep, JUMBO_LOCK_STEP, "-jumbo", grown)
+add_tests(OverVeth, JUMBO_LOCK_STEP, "-jumbo", grown)
 add_tests(AtOnce, JUMBO_AT_ONCE, "-jumbo", grown)
 
 

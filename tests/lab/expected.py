@@ -11,7 +11,7 @@ ETH_IPV6 = 0x86DD
 ICMP6 = 58
 
 
-class Difference(Exception):
+class Difference(AssertionError):
     """What came is not what was recorded; the message says where."""
 
 

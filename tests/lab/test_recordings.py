@@ -15,41 +15,61 @@ import packets
 import recordings
 from jumbo import grown
 
-# over net_tap, in lock-step: the next frame goes in when all of the last one has come out
-LOCK_STEP = {
-    "mode-nat-tcp": "NAT and its replies",
-    "mode-nat-udp": "NAT, also of datagrams without a checksum",
-    "nat-portmap-tcp": "NAT to another port",
-    "mtu-nat-int1400": "fragmentation needed, and fragments of what may be fragmented",
-    "ttl-nat": "time exceeded, for either side",
-    # soon "outbound-nat": "connections of servers to the outside are routed",
-    # soon "ops-rr-udp-nat": "each packet scheduled by itself",
-    "sched-rr-udp-nat": "commands at run time",
-}
-# over net_pcap, of one side only: all frames at once, as a burst
-AT_ONCE = {
-    "mode-dr-tcp": "DR",
-    "mode-dr-udp": "DR",
-    "mode-tun-tcp": "TUN",
-    "mtu-tun-tcp": "fragmentation needed for the tunnel",
-    "mtu-tun-pmtu-disc-0": "fragments of tunnel packets",
-    "ttl-dr": "time exceeded",
-    "order-mh-9servers": "260 new connections",
-}
+# How a recording is played. In lock-step the next frame goes in when all that came of the last one has come out; at once
+# is for what has one side only, as one burst.
+TAP, VETH, AT_ONCE = "lock-step over net_tap", "lock-step over net_pcap on veths", "at once from and to files, by net_pcap"
+
+RECORDINGS = [
+    ("mode-nat-tcp", TAP, "NAT and its replies"),
+    ("mode-nat-udp", TAP, "NAT, also of datagrams without a checksum"),
+    ("mode-nat-tcp6", TAP, "NAT of IPv6"),
+    ("mode-nat-sctp", TAP, "NAT of SCTP"),
+    ("nat-portmap-tcp", TAP, "NAT to another port"),
+    ("nat-portmap-sctp", TAP, "NAT of SCTP to another port: CRC32c made anew"),
+    ("outbound-nat", TAP, "servers' own connections are routed"),
+    ("ip6ext-nat", TAP, "extension headers"),
+    ("mode-dr-tcp", AT_ONCE, "DR"),
+    ("mode-dr-udp6", AT_ONCE, "DR of IPv6"),
+    ("mode-tun-tcp", AT_ONCE, "IPIP"),
+    ("mode-tun-tcp6", AT_ONCE, "IPv6 in IPv6"),
+    ("mode-tun-tcp4-in-6", AT_ONCE, "IPv4 in IPv6"),
+    ("mode-tun-tcp6-in-4", AT_ONCE, "IPv6 in IPv4"),
+    ("mode-gre-tcp6-in-4", TAP, "GRE"),
+    ("mode-grecsum-tcp", TAP, "GRE with checksum"),
+    ("mode-gue-udp", TAP, "GUE"),
+    ("mode-guecsum-tcp4-in-6", TAP, "GUE with checksum"),
+    ("icmp-nat-tcp4", TAP, "ICMP errors in both directions through NAT"),
+    ("icmp-nat-tcp6", TAP, "ICMPv6 errors in both directions through NAT"),
+    ("icmp-dr-tcp4", TAP, "ICMP errors with DR"),
+    ("icmp-tun-tcp4", TAP, "ICMP errors about tunnel packets"),
+    ("icmp-gue-tcp4", TAP, "ICMP errors about tunnel packets"),
+    ("mtu-nat-int1400", TAP, "fragmentation needed, and fragments of what may be fragmented"),
+    ("mtu-tun-tcp", AT_ONCE, "fragmentation needed for the tunnel"),
+    ("mtu-tun-pmtu-disc-0", AT_ONCE, "fragments of tunnel packets"),
+    ("mtu-nat6-int1400", TAP, "packet too big"),
+    ("ttl-dr", AT_ONCE, "time exceeded"),
+    ("ttl-nat", TAP, "time exceeded, for either side"),
+    ("ttl-tun6", AT_ONCE, "time exceeded of IPv6"),
+    ("frag-tcp-nat", TAP, "fragments in and out"),
+    ("frag-udp-tun", AT_ONCE, "fragments in and out"),
+    ("frag-udp6-dr", AT_ONCE, "fragments of IPv6 in and out"),
+    ("sched-rr-udp-nat", TAP, "commands at run time"),
+    ("order-mh-9servers", AT_ONCE, "260 connections in one go"),
+    ("ops-rr-udp-nat", TAP, "each packet scheduled by itself"),
+    ("fwmark-nat", TAP, "marks"),
+    ("ftp-passive", TAP, "FTP's data connections"),
+]
 # none of the recordings has frames of more than 1514 bytes: these are made so
-JUMBO_LOCK_STEP = {
-    "mode-nat-tcp": "NAT and its replies",
-    "mode-nat-udp": "NAT, also of datagrams without a checksum",
-}
-JUMBO_AT_ONCE = {
-    "mode-dr-tcp": "DR",
-    "mode-tun-tcp": "TUN",
-}
+JUMBO = [
+    ("mode-nat-tcp", VETH, "NAT and its replies"),
+    ("mode-nat-udp", VETH, "NAT, also of datagrams without a checksum"),
+    ("mode-nat-tcp6", VETH, "NAT of IPv6"),
+    ("mode-dr-tcp", AT_ONCE, "DR"),
+    ("mode-tun-tcp", AT_ONCE, "IPIP"),
+]
 
 
 class RecordingCase(base.LabCase):
-    maxDiff = None
-
     @classmethod
     def set_up_lab(cls):
         """Only the director's node is used."""
@@ -95,7 +115,8 @@ class LockStep:
                 try:
                     self.step(step, ends)
                 except expected.Difference as difference:
-                    self.fail(f"step {step['n']} {step.get('note', '')}\n{difference}")
+                    place = f"step {step['n']} {step.get('note', '')}"
+                    raise expected.Difference(f"{place}\n{difference}") from None
         self.listings(recording.final)
 
     def step(self, step, ends):
@@ -207,21 +228,66 @@ class AtOnce(RecordingCase):
         return sum(port["rx_packets"] for port in self.lab.show("ports"))
 
 
-def add_tests(case, table, suffix="", change=lambda vector: vector):
+class Comparison(unittest.TestCase):
+    """A difference is seen, wherever it is, and what is not specified is not."""
+
+    def setUp(self):
+        """A step with a frame whose checksums are masked, as it would come from a director."""
+        step = next(s for s in recordings.load("mode-tun-tcp")["steps"] if s["op"] == "frame" and s["out"][0].get("mask"))
+        self.outputs = step["out"]
+        self.frame = bytes.fromhex(self.outputs[0]["hex"])
+
+    def compare(self, *frames, port="int"):
+        expected.compare(self.outputs, {"ext": [], "int": [], "sync": []} | {port: list(frames)})
+
+    def differs(self, pattern, *frames, port="int"):
+        with self.assertRaisesRegex(expected.Difference, pattern):
+            self.compare(*frames, port=port)
+
+    def changed(self, at):
+        return self.frame[:at] + bytes([self.frame[at] ^ 1]) + self.frame[at + 1 :]
+
+    def test_the_same_frame_is_no_difference_and_arp_beside_it_neither(self):
+        arp = packets.arp(1, "02:00:00:00:00:01", "192.0.2.1", "00:00:00:00:00:00", "192.0.2.2")
+        arp = packets.ethernet(packets.BROADCAST, "02:00:00:00:00:01", packets.ETH_ARP, arp)
+        self.compare(arp, self.frame, arp)
+
+    def test_a_frame_missing_too_many_or_on_another_port(self):
+        self.differs("nothing came")
+        self.differs("too many", self.frame, self.frame)
+        self.differs("too many", self.frame, port="ext")
+
+    def test_a_frame_shorter_longer_or_with_another_byte(self):
+        self.differs("the first at offset", self.frame[:-1])
+        self.differs("the first at offset", self.frame + b"x")
+        self.differs("offset 0:", self.changed(0))
+
+    def test_what_is_masked_may_differ_but_its_checksum_must_be_right(self):
+        at, _, _ = next(mask for mask in self.outputs[0]["mask"] if mask[2] == "ip-id")
+        id, checksum = (at, at + 2), (24, 26)
+        self.differs("ip-checksum", self.changed(at))
+        other = bytearray(self.frame)
+        other[slice(*id)], other[slice(*checksum)] = b"\x12\x34", b"\0\0"
+        other[slice(*checksum)] = packets.checksum(bytes(other[14:34])).to_bytes(2)
+        self.compare(bytes(other))
+
+
+CASES = {TAP: OverTap, VETH: OverVeth, AT_ONCE: AtOnce}
+
+
+def add_tests(table, suffix="", change=lambda vector: vector):
     """A test for each recording of a table."""
-    for name, shows in table.items():
+    for name, how, shows in table:
 
         def test(self, name=name):
             self.play(recordings.Recording(change(recordings.load(name))))
 
         test.__doc__ = f"{name}{suffix}: {shows}"
-        setattr(case, f"test_{name}{suffix}".replace("-", "_"), test)
+        setattr(CASES[how], f"test_{name}{suffix}".replace("-", "_"), test)
 
 
-add_tests(OverTap, LOCK_STEP)
-add_tests(AtOnce, AT_ONCE)
-add_tests(OverVeth, JUMBO_LOCK_STEP, "-jumbo", grown)
-add_tests(AtOnce, JUMBO_AT_ONCE, "-jumbo", grown)
+add_tests(RECORDINGS)
+add_tests(JUMBO, "-jumbo", grown)
 
 
 if __name__ == "__main__":

@@ -74,11 +74,9 @@ class RecordingCase(base.LabCase):
     def set_up_lab(cls):
         """Only the director's node is used."""
 
-    def setUp(self):
-        self.addCleanup(self.lab.stop_pollux)
-
     def start(self, config):
         (self.lab.dir / "pollux.log").unlink(missing_ok=True)
+        self.addCleanup(self.lab.stop_pollux)
         self.lab.pollux(config)
 
     def ipvsadm(self, arguments):
@@ -135,8 +133,8 @@ class LockStep:
 
     def command(self, record):
         done = self.ipvsadm(record["cmd"].removeprefix("ipvsadm "))
-        came = (done.returncode, done.stdout, done.stderr)
-        self.assertEqual(came, (record.get("rc") or 0, record.get("stdout", ""), record.get("stderr", "")), record["cmd"])
+        recorded = (record.get("rc") or 0, record.get("stdout", ""), record.get("stderr", ""))
+        self.assertEqual((done.returncode, done.stdout, done.stderr), recorded, record["cmd"])
 
 
 class OverTap(LockStep, RecordingCase):
@@ -233,7 +231,8 @@ class Comparison(unittest.TestCase):
 
     def setUp(self):
         """A step with a frame whose checksums are masked, as it would come from a director."""
-        step = next(s for s in recordings.load("mode-tun-tcp")["steps"] if s["op"] == "frame" and s["out"][0].get("mask"))
+        frames = (step for step in recordings.load("mode-tun-tcp")["steps"] if step["op"] == "frame")
+        step = next(step for step in frames if step["out"][0].get("mask"))
         self.outputs = step["out"]
         self.frame = bytes.fromhex(self.outputs[0]["hex"])
 

@@ -15,9 +15,11 @@ import packets
 import recordings
 from jumbo import grown
 
-# How a recording is played. In lock-step the next frame goes in when all that came of the last one has come out; at once
-# is for what has one side only, as one burst.
-TAP, VETH, AT_ONCE = "lock-step over net_tap", "lock-step over net_pcap on veths", "at once from and to files, by net_pcap"
+# How a recording is played. In lock-step: the next frame goes in when all that came of the last one has come out. At once
+# is for what has one side only: the input is one burst after the other.
+TAP = "lock-step over net_tap"
+VETH = "lock-step over net_pcap on veths"
+AT_ONCE = "at once, by net_pcap from and to files"
 
 RECORDINGS = [
     ("mode-nat-tcp", TAP, "NAT and its replies"),

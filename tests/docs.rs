@@ -138,7 +138,6 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::NotOurMac => "Normal on a hub or a mirror port; otherwise a stale ARP entry at the sender",
         DropReason::UnknownVlan => "Add a `[[port]]` with this `vlan`, or take the VLAN off the switch port",
         DropReason::UnknownEthertype => "Normal for LLDP, STP and the like",
-        DropReason::Ipv6 => "Normal where clients use IPv6 for something else; services are IPv4 only, for now",
         DropReason::IpHeaderBad => "A broken sender or cable",
         DropReason::IpChecksumBad => "A broken sender or cable; on a veth switch offloads off at the other end",
         DropReason::IpLengthBad => "A broken sender, or a device that cuts frames",
@@ -150,7 +149,11 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::ArpNotOurs => {
             "Normal for other machines' addresses; for a VIP give its service the `port`, or the port its subnet"
         }
-        DropReason::ArpConflict => {
+        DropReason::NdBad => "A broken or forging sender",
+        DropReason::NdNotOurs => {
+            "Normal for other machines' addresses; for a VIP give its service the `port`, or the port its subnet"
+        }
+        DropReason::AddressConflict => {
             "Find the other station, by its MAC address in a capture: a real server's `arp_ignore`?"
         }
         DropReason::NoService => "Add the service, or look at its protocol and port: `pollux show services`",

@@ -2,9 +2,11 @@
 
 use super::{Failure, command};
 use crate::control::api::{Request, ServiceRef, ServiceSpec};
+use crate::control::config::values;
+use crate::model::Family;
 use clap::ValueEnum;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// Add, edit or delete a virtual service of the running director
@@ -94,8 +96,8 @@ pub struct Spec {
     #[arg(long, value_name = "SECONDS")]
     persistence_timeout: Option<u32>,
     /// Clients of one such network keep to one destination: 255.255.255.0, or a prefix length
-    #[arg(long, value_name = "MASK", value_parser = prefix_len)]
-    persistence_mask: Option<u8>,
+    #[arg(long, value_name = "MASK", value_parser = mask)]
+    persistence_mask: Option<String>,
     /// One-packet scheduling, UDP only: a decision for every packet
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     one_packet: Option<bool>,
@@ -112,15 +114,18 @@ impl Spec {
             scheduler: self.scheduler.clone(),
             scheduler_flags: self.scheduler_flags.as_ref().map(flags),
             persistence_timeout_s: self.persistence_timeout,
-            persistence_prefix_len: self.persistence_mask,
+            persistence_mask: self.persistence_mask.clone(),
             one_packet: self.one_packet,
             port: self.port.clone(),
         })
     }
 }
 
-fn prefix_len(text: &str) -> Result<u8, String> {
-    let mask = |address: IpAddr| ipnet::ip_mask_to_prefix(address).ok();
-    let length = text.parse().ok().or_else(|| text.parse().ok().and_then(mask));
-    length.ok_or_else(|| "expected a mask like 255.255.255.0, or a prefix length like 24".to_owned())
+/// A mask of either family; whether it is the service's is known where the service is.
+fn mask(text: &str) -> Result<String, String> {
+    let is_mask = |family| values::client_mask(text, family).is_ok();
+    if is_mask(Family::V4) || is_mask(Family::V6) {
+        return Ok(text.to_owned());
+    }
+    Err("expected a mask like 255.255.255.0, or a prefix length like 24".to_owned())
 }

@@ -69,7 +69,7 @@ fn wrong_usage_is_exit_code_2() {
         "service add tcp 192.0.2.1",
         "service add tcp 7",
         "service add mark 192.0.2.1:80",
-        "service add tcp 192.0.2.1:80 --persistence-mask 255.0.255.0",
+        "service add tcp 192.0.2.1:80 --persistence-mask 255.0.255",
         "destination add tcp 192.0.2.10:80 server-1",
         "destination add tcp 192.0.2.10:80 10.0.0.1 --forward masq",
     ];

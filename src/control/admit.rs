@@ -2,7 +2,7 @@
 //! depends on everything else that is configured.
 
 use super::config::rules::{OwnAddresses, check_destination};
-use super::config::{DestinationConfig, ServiceConfig, not_yet, values};
+use super::config::{DestinationConfig, ServiceConfig, values};
 use super::ipvsadm::{Command, Failure, destination_config, service_config};
 use super::state::State;
 use crate::model::ServiceKey;
@@ -15,15 +15,7 @@ pub fn service(service: &ServiceConfig) -> Result<(), String> {
             values::protocol(&protocol.name().to_lowercase())?;
             values::service_address(&SocketAddr::new(address, port).to_string())?;
         }
-        ServiceKey::Mark { .. } => {
-            return Err("services on firewall marks are not supported yet; use tcp or udp".to_owned());
-        }
-    }
-    if service.persistence.is_some() {
-        return Err("persistence is not supported yet".to_owned());
-    }
-    if service.one_packet {
-        return Err("one-packet scheduling is not supported yet".to_owned());
+        ServiceKey::Mark { .. } => {}
     }
     Ok(())
 }
@@ -61,7 +53,6 @@ pub fn new_address(state: &State, key: &ServiceKey) -> Result<(), String> {
 /// A destination among everything else.
 pub fn destination(state: &State, key: &ServiceKey, destination: &DestinationConfig) -> Result<(), String> {
     values::destination_address(&destination.socket().to_string())?;
-    not_yet::tunnel(destination.forward)?;
     let services = state.snapshot().directory.services.keys();
     let services = services.filter(|service| address(service) == Some(destination.address));
     let own = OwnAddresses::new(state.ports(), services);

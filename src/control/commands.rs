@@ -10,7 +10,7 @@ use super::ipvsadm;
 use super::source::{ConnectionCursor, Runtime};
 use super::state::{DestinationEdit, Error, ServiceEdit, State, check};
 use crate::dataplane::snapshot::{Service, Snapshot};
-use crate::model::{DropReason, Family, Forward, Persistence, ServiceKey, Tunnel};
+use crate::model::{ClientMask, Departures, DropReason, Forward, Persistence, ServiceKey, Tunnel};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
 use std::net::SocketAddr;
@@ -127,6 +127,7 @@ impl<R: Runtime> Commands<R> {
             options: edit.options.unwrap_or_else(|| Options::default().with(&self.state.snapshot().settings)),
             persistence: edit.persistence.flatten(),
             one_packet: edit.one_packet.unwrap_or(false),
+            departures: Departures::default(),
             port: edit.port.flatten(),
             destinations: Vec::new(),
         };
@@ -170,6 +171,7 @@ impl<R: Runtime> Commands<R> {
             options: spec.scheduler_flags.as_ref().map(flags).transpose()?,
             persistence: persistence_edit(spec, persistence)?,
             one_packet: spec.one_packet,
+            departures: None,
             port: spec.port.as_ref().map(port).transpose().map_err(|e| e.to_string())?,
         })
     }
@@ -222,7 +224,7 @@ impl<R: Runtime> Commands<R> {
                 Response::Drops { rows: DropReason::ALL.iter().map(row).collect() }
             }
             Topic::Neighbours => Response::Neighbours { rows: runtime.neighbours() },
-            Topic::Timeouts => Response::Timeouts((&*self.state.snapshot().timeouts).into()),
+            Topic::Timeouts => Response::Timeouts(self.state.snapshot().timeouts.global().into()),
             Topic::Routes => Response::Routes { rows: routes(self.state.snapshot()) },
         })
     }
@@ -278,16 +280,15 @@ fn options(scheduler: SchedulerKind, flags: &[String]) -> Result<Options, String
 }
 
 /// `None`: the request does not speak of it. A mask alone changes the mask of the persistence there is.
-fn persistence_edit(spec: &ServiceSpec, old: Option<Persistence>) -> Result<Option<Option<Persistence>>, &'static str> {
-    let whole = if ServiceKey::from(spec.service).family() == Family::V4 { 32 } else { 128 };
-    let prefix_len = spec.persistence_prefix_len.or(old.map(|p| p.prefix_len)).unwrap_or(whole);
-    match (spec.persistence_timeout_s, spec.persistence_prefix_len, old) {
+fn persistence_edit(spec: &ServiceSpec, old: Option<Persistence>) -> Result<Option<Option<Persistence>>, String> {
+    let family = ServiceKey::from(spec.service).family();
+    let typed = spec.persistence_mask.as_ref().map(|text| values::client_mask(text, family)).transpose()?;
+    let mask = typed.or(old.map(|p| p.mask)).unwrap_or(ClientMask::whole(family));
+    match (spec.persistence_timeout_s, typed, old) {
         (Some(0), None, _) => Ok(Some(None)),
-        (Some(0), Some(_), _) | (None, Some(_), None) => Err("a client network needs a persistence timeout"),
-        (Some(timeout_s), _, _) => {
-            Ok(Some(Some(Persistence { timeout_s, prefix_len, engine: old.and_then(|p| p.engine) })))
-        }
-        (None, Some(prefix_len), Some(old)) => Ok(Some(Some(Persistence { prefix_len, ..old }))),
+        (Some(0), Some(_), _) | (None, Some(_), None) => Err("a client network needs a persistence timeout".to_owned()),
+        (Some(timeout_s), _, _) => Ok(Some(Some(Persistence { timeout_s, mask, engine: old.and_then(|p| p.engine) }))),
+        (None, Some(mask), Some(old)) => Ok(Some(Some(Persistence { mask, ..old }))),
         (None, None, _) => Ok(None),
     }
 }

@@ -29,7 +29,7 @@ fn spec(service: ServiceRef) -> ServiceSpec {
         scheduler: None,
         scheduler_flags: None,
         persistence_timeout_s: None,
-        persistence_prefix_len: None,
+        persistence_mask: None,
         one_packet: None,
         port: None,
     }
@@ -91,14 +91,16 @@ fn commands_get_the_refusals_of_the_file() {
     let port = ServiceSpec { port: Some("lan".to_owned()), ..spec(address("192.0.2.11:80")) };
     let expected = "no [[port]] is named \"lan\"; there are: client, server";
     assert_eq!(refuse(Request::ServiceAdd(port)), expected);
-    assert!(refuse(Request::ServiceAdd(spec(ServiceRef::Mark(7)))).contains("not supported yet"));
-    assert!(refuse(Request::ServiceAdd(spec(address("[2001:db8::1]:80")))).contains("not supported yet"));
-    let persistent = ServiceSpec { persistence_timeout_s: Some(300), ..spec(web()) };
-    assert!(refuse(Request::ServiceEdit(persistent)).contains("not supported yet"));
+    let masked = ServiceSpec { persistence_mask: Some("255.255.255.0".to_owned()), ..spec(web()) };
+    assert!(refuse(Request::ServiceEdit(masked)).contains("needs a persistence timeout"));
+    assert!(
+        refuse(Request::ServiceAdd(spec(address("192.0.2.11:0"))))
+            .contains("zero port specified for non-persistent service")
+    );
     assert!(refuse(Request::ServiceAdd(spec(address("10.1.0.1:80")))).contains("is a destination"));
     assert!(refuse(Request::DestinationAdd(at("192.0.2.10"))).contains("is a virtual address"));
     assert!(refuse(Request::DestinationAdd(at("10.0.0.254"))).contains("is the address of port \"server\""));
-    assert!(refuse(Request::DestinationAdd(at("2001:db8::1"))).contains("IPv6 is not supported yet"));
+    assert!(refuse(Request::DestinationAdd(at("2001:db8::1"))).contains("is of another address family"));
     let mapped = DestinationSpec { forward: Some(ForwardWord::Nat), ..at("10.1.0.2") };
     let to_tun = DestinationRef { port: Some(8080), ..at("10.1.0.1").destination };
     let to_tun = DestinationSpec { destination: to_tun, forward: Some(ForwardWord::Tun), ..mapped };
@@ -108,16 +110,18 @@ fn commands_get_the_refusals_of_the_file() {
 
 #[test]
 fn a_mask_alone_changes_the_mask_of_the_persistence_there_is() {
-    let old = Some(Persistence { timeout_s: 60, prefix_len: 32, engine: None });
-    let edit = |timeout_s, prefix_len, old| {
-        let spec = ServiceSpec { persistence_timeout_s: timeout_s, persistence_prefix_len: prefix_len, ..spec(web()) };
+    let mask = |length: u8| ClientMask::V4(std::net::Ipv4Addr::from_bits(u32::MAX << (32 - length)));
+    let old = Some(Persistence { timeout_s: 60, mask: mask(32), engine: None });
+    let edit = |timeout_s, length: Option<u8>, old| {
+        let persistence_mask = length.map(|length| length.to_string());
+        let spec = ServiceSpec { persistence_timeout_s: timeout_s, persistence_mask, ..spec(web()) };
         persistence_edit(&spec, old)
     };
-    let persistence = |timeout_s, prefix_len| Ok(Some(Some(Persistence { timeout_s, prefix_len, engine: None })));
+    let persistence = |timeout_s, length| Ok(Some(Some(Persistence { timeout_s, mask: mask(length), engine: None })));
     assert_eq!(edit(None, Some(24), old), persistence(60, 24));
     assert_eq!(edit(Some(5), None, None), persistence(5, 32));
     assert_eq!(
-        edit(Some(5), None, Some(Persistence { timeout_s: 60, prefix_len: 24, engine: None })),
+        edit(Some(5), None, Some(Persistence { timeout_s: 60, mask: mask(24), engine: None })),
         persistence(5, 24)
     );
     assert_eq!(edit(Some(0), None, old), Ok(Some(None)));
@@ -191,13 +195,10 @@ fn ipvsadm_is_refused_what_the_kernel_refuses_and_what_the_director_cannot_do_ye
         ("-A -t 192.0.2.10:80", 255, "Service already exists"),
         ("-a -t 192.0.2.10:81 -r 10.1.0.3 -m", 255, "Service not defined"),
         ("-a -t 192.0.2.10:80 -r 10.1.0.3 -m -x 3 -y 9", 255, "Numerical result out of range"),
-        ("-A -t [2001:db8::1]:80", 255, "IPv6 is not supported yet; give an IPv4 address"),
-        ("-A -f 7", 255, "services on firewall marks are not supported yet; use tcp or udp"),
-        ("-A -t 192.0.2.11:80 -p", 255, "persistence is not supported yet"),
         (
-            "-a -t 192.0.2.10:80 -r 10.1.0.3 -i --tun-type gre",
+            "-a -t 192.0.2.10:80 -r 10.1.0.3 -i --tun-type gue",
             255,
-            "tunnels of type gre are not supported yet; use ipip",
+            "Invalid operation.  Possibly wrong module version, address not unicast, ...",
         ),
         ("--start-daemon master", 255, "connection synchronisation is not supported yet"),
     ] {

@@ -1,17 +1,16 @@
 //! Packets without a connection: whose they are, and the new connections that begin with them.
 
 use super::director::{Director, Packet};
+use super::family::Family;
 use super::forward::Inbound;
 use super::frame::Frame;
-use super::icmp::is_host;
 use super::outlet::Outlet;
 use super::tcp;
 use crate::model::timeouts::FIRST_S;
 use crate::model::{DestId, DropReason, Forward, Protocol, ServiceId, Tick};
 use crate::sched::Flow;
 use crate::tables::connections::{Conn, ConnId, flags};
-use crate::wire::address::{Address, Ip4};
-use crate::wire::icmp::IcmpError;
+use crate::wire::ip::IpError;
 
 /// A server of active FTP connects from here to the client; never scheduled (ip_vs_schedule).
 const FTP_DATA: u16 = 20;
@@ -19,10 +18,10 @@ const FTP_DATA: u16 = 20;
 impl<F: Frame> Director<F> {
     /// No connection knows this packet.
     #[cold]
-    pub(super) fn no_connection(
+    pub(super) fn no_connection<A: Family>(
         &mut self,
         frame: F,
-        packet: &Packet,
+        packet: &Packet<A>,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         let destination = packet.key.destination;
@@ -30,7 +29,7 @@ impl<F: Frame> Director<F> {
             return self.not_ours(frame, packet, out);
         };
         // a source of our own is what the kernel calls a martian: nobody else may send it
-        if !is_host(packet.key.source) || self.network.local(packet.key.source.to_ip()).is_some() {
+        if !packet.key.source.is_host() || self.network.local(packet.key.source.to_ip()).is_some() {
             return Err(DropReason::SourceBad);
         }
         if let Some(service) = self.service_of(packet) {
@@ -40,26 +39,30 @@ impl<F: Frame> Director<F> {
         self.local(frame, packet, out)
     }
 
-    fn not_ours(&mut self, frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+    fn not_ours<A: Family>(
+        &mut self,
+        frame: F,
+        packet: &Packet<A>,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
         let destination = packet.key.destination;
-        let [first, ..] = destination.octets();
-        if first >= 224 || packet.to_group || self.network.is_subnet_broadcast(destination.to_ip()) {
+        if destination.is_group() || packet.to_group || self.network.is_subnet_broadcast(destination.to_ip()) {
             return Err(DropReason::Multicast);
         }
         self.transit(frame, packet, out)
     }
 
-    fn service_of(&self, packet: &Packet) -> Option<ServiceId> {
+    fn service_of<A: Family>(&self, packet: &Packet<A>) -> Option<ServiceId> {
         let protocol = Protocol::from_number(packet.parsed.protocol)?;
         let [_, _, high, low] = packet.key.ports.to_ne_bytes();
         self.snapshot.directory.find(protocol, packet.key.destination.to_ip(), u16::from_be_bytes([high, low]))
     }
 
     /// A packet to a service: schedules a new connection if the packet may start one.
-    fn admit(
+    fn admit<A: Family>(
         &mut self,
         frame: F,
-        packet: &Packet,
+        packet: &Packet<A>,
         service: ServiceId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
@@ -75,19 +78,19 @@ impl<F: Frame> Director<F> {
             return self.local(frame, packet, out);
         }
         let Some(dest) = self.services.schedule(service, &self.destinations, &flow) else {
-            self.send_icmp_error(&frame, packet, IcmpError::PORT_UNREACHABLE, out);
+            self.send_icmp_error(&frame, packet, IpError::PortUnreachable, out);
             return Err(DropReason::NoDestination);
         };
         let id = self.new_connection(packet, dest)?;
         let forwarded = self.forward_in(frame, packet, id, Inbound::First, out);
         if self.is_one_packet(service, packet) {
-            self.end(id);
+            self.end::<A>(id);
         }
         forwarded
     }
 
     /// One-packet scheduling: the connection ends with the packet that began it.
-    fn is_one_packet(&self, service: ServiceId, packet: &Packet) -> bool {
+    fn is_one_packet<A: Family>(&self, service: ServiceId, packet: &Packet<A>) -> bool {
         let is_set = self.services.get(service).is_some_and(|state| state.service.one_packet);
         is_set && packet.parsed.protocol == Protocol::Udp.number()
     }
@@ -99,7 +102,7 @@ impl<F: Frame> Director<F> {
         is_last
     }
 
-    fn flow_of(&self, packet: &Packet) -> Flow {
+    fn flow_of<A: Family>(&self, packet: &Packet<A>) -> Flow {
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
         Flow {
             client: packet.key.source.to_ip(),
@@ -110,7 +113,7 @@ impl<F: Frame> Director<F> {
         }
     }
 
-    fn new_connection(&mut self, packet: &Packet, dest: DestId) -> Result<ConnId, DropReason> {
+    fn new_connection<A: Family>(&mut self, packet: &Packet<A>, dest: DestId) -> Result<ConnId, DropReason> {
         let state = self.destinations.get(dest).ok_or(DropReason::Internal)?;
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
         let is_nat = state.forward == Forward::Nat;
@@ -120,10 +123,11 @@ impl<F: Frame> Director<F> {
             Forward::Tun(_) => flags::NO_OUTPUT | flags::TUN,
             Forward::Local => flags::NO_OUTPUT | flags::LOCAL,
         };
-        let conn = Conn::<Ip4> {
+        let conn = Conn::<A> {
             client: packet.key.source,
             virt: packet.key.destination,
-            server: state.address,
+            // only a tunnel leads to another family; its outer header is made from the destination
+            server: A::from_ip(state.address).unwrap_or_default(),
             client_port: [a, b],
             virtual_port: [c, d],
             server_port: if state.port == [0, 0] || !is_nat { [c, d] } else { state.port },
@@ -133,7 +137,7 @@ impl<F: Frame> Director<F> {
             timeout: FIRST_S * Tick::PER_S,
             ..Conn::default()
         };
-        let id = self.connections.insert(conn, self.tick).map_err(|_| DropReason::TableFull)?;
+        let id = self.connections.table_mut::<A>().insert(conn, self.tick).map_err(|_| DropReason::TableFull)?;
         self.destinations.bind(dest);
         self.counters.connections_created.add(1);
         Ok(id)

@@ -1,7 +1,8 @@
-//! ARP (RFC 826): answering for the director's own addresses, asking for next hops, announcing virtual addresses.
+//! ARP (RFC 826): answering for the director's own IPv4 addresses, asking for next hops, announcing virtual addresses.
 
 use super::director::{Director, Packet};
 use super::frame::Frame;
+use super::network::send_own;
 use super::outlet::Outlet;
 use super::snapshot::Interface;
 use crate::model::DropReason;
@@ -13,7 +14,12 @@ use std::net::Ipv4Addr;
 impl<F: Frame> Director<F> {
     /// An ARP frame came in: learn its sender, answer its question in place.
     #[cold]
-    pub(super) fn arp(&mut self, mut frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+    pub(super) fn arp<A>(
+        &mut self,
+        mut frame: F,
+        packet: &Packet<A>,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
         let l3 = usize::from(packet.parsed.l3);
         let wanted = l3 + ArpPacket::LEN;
         if frame.head().len() < wanted && !frame.pull(wanted) {
@@ -26,7 +32,7 @@ impl<F: Frame> Director<F> {
         let (id, mac) = (interface.id, interface.mac);
         if self.network.local(sender.into()).is_some() {
             // somebody else claims an address of ours
-            return Err(DropReason::ArpConflict);
+            return Err(DropReason::AddressConflict);
         }
         let answers = self.network.local(target.into()).is_some_and(|local| local.interface == Some(id));
         if !sender.is_unspecified() && self.network.is_connected(id, sender.into()) {
@@ -48,20 +54,11 @@ impl<F: Frame> Director<F> {
         out.transmit(packet.port, frame);
         Ok(())
     }
+}
 
-    /// Announces virtual addresses that have appeared, a few at a time.
-    pub(super) fn announce(&mut self, out: &mut impl Outlet<F>) {
-        for _ in 0..4 {
-            let Some((interface, address)) = self.network.announcements.pop() else { return };
-            if !self.announces {
-                continue;
-            }
-            if let Some(interface) = self.network.interfaces.get(interface.index()) {
-                let gratuitous = ArpPacket::gratuitous(MacAddr(interface.mac), address);
-                send(&gratuitous, MacAddr::BROADCAST, interface, out);
-            }
-        }
-    }
+/// Tells everybody on the link where `address` is now.
+pub fn announce<F: Frame>(interface: &Interface, address: Ipv4Addr, out: &mut impl Outlet<F>) {
+    send(&ArpPacket::gratuitous(MacAddr(interface.mac), address), MacAddr::BROADCAST, interface, out);
 }
 
 /// Asks who has `target`; directly `mac` if given, else everybody.
@@ -81,16 +78,5 @@ fn send<F: Frame>(arp: &ArpPacket, to: MacAddr, interface: &Interface, out: &mut
     let header = EthernetHeader::new(to, MacAddr(interface.mac), ethertype::ARP);
     let whole = header.put(&mut bytes).and_then(|rest| arp.put(rest));
     debug_assert!(whole.is_some(), "FRAME_LEN is the sum of both");
-    // a question that finds no buffer is asked again by the neighbour's timer
-    let Some(mut frame) = out.alloc() else { return };
-    let sent = match interface.vlan {
-        None => frame.extend(&bytes),
-        Some(vlan) => {
-            let tag = vlan.to_be_bytes();
-            frame.extend(&bytes[..12]) && frame.extend(&[0x81, 0, tag[0], tag[1]]) && frame.extend(&bytes[12..])
-        }
-    };
-    if sent {
-        out.transmit(interface.port, frame);
-    }
+    send_own(&bytes, interface, out);
 }

@@ -1,11 +1,11 @@
 //! One worker's view of all destinations: what forwarding needs at hand, and their counts.
 
 use crate::model::limits::DESTINATIONS_MAX;
-use crate::model::{DestCounters, DestId, Destination, Forward, ServiceId, Tunnel};
+use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, TimeoutsId, Tunnel};
 use crate::sched::Loads;
 use crate::tables::memory::{Mapping, NoMemory, Zeroed};
 use crate::tables::neighbours::NeighbourId;
-use crate::wire::address::{Address, Ip4};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// Counters of every destination, shared with the control thread, which only reads.
@@ -22,7 +22,7 @@ pub struct Way {
     /// IP packet bytes that fit.
     pub mtu: u16,
     /// The outer source address of tunnels.
-    pub source: Ip4,
+    pub source: IpAddr,
 }
 
 /// A destination as forwarding sees it.
@@ -32,10 +32,14 @@ pub struct DestState {
     pub forward: Forward,
     pub available: bool,
     pub overloaded: bool,
-    pub address: Ip4,
+    pub address: IpAddr,
     pub port: [u8; 2],
     pub weight: u32,
     pub service: ServiceId,
+    /// The set of timeouts of its connections.
+    pub timeouts: TimeoutsId,
+    /// What its service asked for beyond the kernel; looked at off the common path.
+    pub departures: Departures,
     threshold_upper: u32,
     threshold_lower: u32,
     /// Epochs of the network and of the neighbours in which `way` was found.
@@ -49,10 +53,12 @@ impl Default for DestState {
             forward: Forward::Dr,
             available: false,
             overloaded: false,
-            address: Ip4::default(),
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: [0; 2],
             weight: 0,
             service: ServiceId(u32::MAX),
+            timeouts: TimeoutsId::default(),
+            departures: Departures::default(),
             threshold_upper: 0,
             threshold_lower: 0,
             way_epoch: (0, 0),
@@ -94,10 +100,12 @@ impl Destinations {
                 forward: d.forward,
                 available: d.available,
                 overloaded: state.overloaded,
-                address: Ip4::from_ip(d.address).unwrap_or_default(),
+                address: d.address,
                 port: d.port.to_be_bytes(),
                 weight: d.weight,
                 service: d.service,
+                timeouts: d.timeouts,
+                departures: d.departures,
                 threshold_upper: d.threshold_upper,
                 threshold_lower: d.threshold_lower,
                 way_epoch: (0, 0),

@@ -5,20 +5,23 @@
 //! on its way. Then each packet is finished, in order: state, timers, counters, rewriting, sending.
 
 use super::destinations::{Destinations, SharedCounters};
+use super::family::{Family, Packets, PerFamily, Tables};
 use super::forward::Inbound;
 use super::frame::Frame;
 use super::icmp::RateLimit;
+use super::nd;
 use super::network::NetworkState;
 use super::outlet::Outlet;
 use super::pick_up::PickUp;
 use super::services::Services;
 use super::snapshot::Snapshot;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
-use crate::model::timeouts::Timeouts;
-use crate::model::{DropReason, PortId, Tick, Time, WorkerCounters, WorkerId};
-use crate::tables::connections::{Connections, Direction, Key};
+use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
+use crate::tables::connections::{ConnId, Direction, Key};
 use crate::tables::memory::NoMemory;
-use crate::wire::address::{Address, Ip4};
+use crate::wire::Header;
+use crate::wire::address::{Ip4, Ip6};
+use crate::wire::ip::{Ip, IpHeader};
 use crate::wire::ip_protocol::{TCP, UDP};
 use crate::wire::parse::{Kind, Malformed, Parsed, parse_into};
 use arrayvec::ArrayVec;
@@ -27,8 +30,8 @@ use std::sync::Arc;
 /// What the stages know of one frame of the burst. It stays where it is from the first stage to the last: a copy would
 /// read as wide words what has just been written as narrow ones, and wait for it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Packet {
-    pub key: Key<Ip4>,
+pub struct Packet<A> {
+    pub key: Key<A>,
     hash: u64,
     guess: Option<u32>,
     pub parsed: Parsed,
@@ -39,12 +42,11 @@ pub struct Packet {
     refused: Option<DropReason>,
 }
 
-type Packets = [Packet; BURST];
-
 /// What a director is made with.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters {
     pub worker: WorkerId,
+    /// Connections of each address family.
     pub capacity: u32,
     /// Random numbers for the connection table.
     pub seeds: [u64; 4],
@@ -53,12 +55,12 @@ pub struct Parameters {
 
 /// A director on one worker. Nothing in it is shared but counters, which it alone writes.
 pub struct Director<F: Frame> {
-    pub(super) connections: Connections<Ip4>,
+    pub(super) connections: Tables,
     pub(super) destinations: Destinations,
     pub(super) services: Services,
     pub(super) network: NetworkState<F>,
     pub(super) snapshot: Arc<Snapshot>,
-    pub(super) timeouts: Arc<Timeouts>,
+    pub(super) timeouts: Arc<TimeoutSets>,
     pub(super) pick_up: Option<PickUp>,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) icmp_limit: RateLimit,
@@ -67,15 +69,14 @@ pub struct Director<F: Frame> {
     /// TCP's other state table applies (`secure_tcp`).
     pub(super) secure_tcp: bool,
     /// Connections from this entry on are to be looked through for those whose destination was removed.
-    pub(super) orphans_from: Option<u32>,
+    pub(super) orphans_from: PerFamily<Option<u32>>,
     pub(super) ip_id: u64,
     /// Of several workers only one announces addresses.
     pub(super) announces: bool,
     pub(super) now: Time,
     /// The same in timers' units.
     pub(super) tick: Tick,
-    /// Of the burst being processed; kept so that it is not cleared for each.
-    packets: Option<Box<Packets>>,
+    packets: PerFamily<Packets<Ip4>, Packets<Ip6>>,
     /// When the schedulers last did their housekeeping.
     ticked: Time,
 }
@@ -84,7 +85,7 @@ impl<F: Frame> Director<F> {
     pub fn new(parameters: Parameters) -> Result<Self, NoMemory> {
         let Parameters { worker, capacity, seeds, now } = parameters;
         Ok(Self {
-            connections: Connections::new(capacity, seeds, now.tick())?,
+            connections: Tables::new(capacity, seeds, now.tick())?,
             destinations: Destinations::new()?,
             services: Services::default(),
             network: NetworkState::default(),
@@ -95,12 +96,12 @@ impl<F: Frame> Director<F> {
             icmp_limit: RateLimit::default(),
             drop_counter: 0,
             secure_tcp: false,
-            orphans_from: None,
+            orphans_from: PerFamily::default(),
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),
             now,
             tick: now.tick(),
-            packets: Some(Box::new([Packet::default(); BURST])),
+            packets: PerFamily { v4: new_packets(), v6: new_packets() },
             ticked: now,
         })
     }
@@ -121,7 +122,7 @@ impl<F: Frame> Director<F> {
         self.network.link_up(port, self.now);
     }
 
-    pub fn connections(&self) -> &Connections<Ip4> {
+    pub fn connections(&self) -> &Tables {
         &self.connections
     }
 
@@ -134,25 +135,48 @@ impl<F: Frame> Director<F> {
         self.set_time(now);
         self.counters.received.add(frames.len() as u64);
         self.counters.bursts.add(1);
-        let Some(mut all_packets) = self.packets.take() else { return };
-        let packets = &mut all_packets[..frames.len()];
         for frame in frames.iter() {
             frame.prefetch();
         }
+        let mut others = ArrayVec::new();
+        self.process_family::<Ip4>(port, frames, &mut others, out);
+        if !others.is_empty() {
+            self.process_family::<Ip6>(port, &mut others, frames, out);
+            debug_assert!(frames.is_empty(), "what is not IPv6 was done");
+        }
+    }
+
+    /// The packets of one family go through all stages; frames with IPv6 are left to `others` by IPv4's turn, which
+    /// comes first and does everything else.
+    #[inline(always)]
+    fn process_family<A: Family>(
+        &mut self,
+        port: PortId,
+        frames: &mut ArrayVec<F, BURST>,
+        others: &mut ArrayVec<F, BURST>,
+        out: &mut impl Outlet<F>,
+    ) {
+        let Some(mut all_packets) = A::packets(&mut self.packets).take() else { return };
+        let packets = &mut all_packets[..frames.len()];
         let interface = self.network.interface_of(port, 0).map(|i| i.mac);
         for (frame, packet) in frames.iter_mut().zip(packets.iter_mut()) {
             packet.port = port;
             packet.refused = self.parse(interface, frame, packet).err();
         }
+        let connections = self.connections.table::<A>();
         for packet in packets.iter_mut() {
-            packet.hash = self.connections.hash(&packet.key);
-            self.connections.prefetch(packet.hash);
+            packet.hash = connections.hash(&packet.key);
+            connections.prefetch(packet.hash);
         }
         for packet in packets.iter_mut() {
-            packet.guess = self.connections.guess(packet.hash);
+            packet.guess = connections.guess(packet.hash);
         }
         for (frame, packet) in frames.drain(..).zip(packets.iter()) {
             let verdict = match packet.refused {
+                None if packet.parsed.kind == Kind::Ipv6 && !A::IS_V6 => {
+                    others.push(frame);
+                    Ok(())
+                }
                 None => self.finish(frame, packet, out),
                 Some(reason) => Err(reason),
             };
@@ -160,7 +184,7 @@ impl<F: Frame> Director<F> {
                 self.counters.dropped(reason);
             }
         }
-        self.packets = Some(all_packets);
+        *A::packets(&mut self.packets) = Some(all_packets);
     }
 
     pub(super) fn set_time(&mut self, now: Time) {
@@ -172,8 +196,8 @@ impl<F: Frame> Director<F> {
     pub fn housekeeping(&mut self, processed: usize, now: Time, out: &mut impl Outlet<F>) {
         self.set_time(now);
         self.expire(2 * processed + EXPIRE_PER_POLL);
-        if let Some(from) = self.orphans_from {
-            self.end_orphans(from);
+        if self.orphans_from.v4.is_some() || self.orphans_from.v6.is_some() {
+            self.end_orphans();
         }
         self.network.maintain(now, &self.counters, out);
         if now.since(self.ticked) >= 1_000_000 {
@@ -185,9 +209,23 @@ impl<F: Frame> Director<F> {
         }
     }
 
+    #[cold]
+    fn announce(&mut self, out: &mut impl Outlet<F>) {
+        if self.announces {
+            self.network.announce(out);
+        } else {
+            self.network.announcements.clear();
+        }
+    }
+
     /// `untagged` is the MAC address of the port's interface without a VLAN, the usual one.
     #[inline(always)]
-    fn parse(&self, untagged: Option<[u8; 6]>, frame: &mut F, packet: &mut Packet) -> Result<(), DropReason> {
+    fn parse<A: Family>(
+        &self,
+        untagged: Option<[u8; 6]>,
+        frame: &mut F,
+        packet: &mut Packet<A>,
+    ) -> Result<(), DropReason> {
         match parse_into(frame.head(), frame.len(), &mut packet.parsed) {
             Ok(()) => {}
             Err(Malformed::Truncated) => parse_again(frame, &mut packet.parsed)?,
@@ -201,7 +239,7 @@ impl<F: Frame> Director<F> {
         if to != mac && !packet.to_group {
             return Err(DropReason::NotOurMac);
         }
-        if packet.parsed.kind != Kind::Ipv4 {
+        if packet.parsed.kind != A::KIND {
             return Ok(());
         }
         if frame.len() > packet.parsed.frame_len() {
@@ -213,14 +251,14 @@ impl<F: Frame> Director<F> {
 
     /// The rest of a packet's life, its cache lines being there.
     #[inline(always)]
-    fn finish(&mut self, frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
-        let is_flow = packet.parsed.kind == Kind::Ipv4 && matches!(packet.parsed.protocol, TCP | UDP);
+    fn finish<A: Family>(&mut self, frame: F, packet: &Packet<A>, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+        let is_flow = packet.parsed.kind == A::KIND && matches!(packet.parsed.protocol, TCP | UDP);
         if !is_flow || packet.parsed.fragment || packet.to_group {
             return self.finish_other(frame, packet, out);
         }
-        match self.connections.confirm(packet.guess, &packet.key, packet.hash) {
+        match self.connections.table::<A>().confirm(packet.guess, &packet.key, packet.hash) {
             Some((id, direction)) => {
-                if !self.tick.is_before(self.connections.get(id).timer.deadline) {
+                if !self.tick.is_before(self.connections.table::<A>().get(id).timer.deadline) {
                     return self.finish_expired(frame, packet, id, out);
                 }
                 match direction {
@@ -234,26 +272,33 @@ impl<F: Frame> Director<F> {
 
     /// The connection's time is up; its timer has just not been looked at yet.
     #[cold]
-    fn finish_expired(
+    fn finish_expired<A: Family>(
         &mut self,
         frame: F,
-        packet: &Packet,
-        id: crate::tables::connections::ConnId,
+        packet: &Packet<A>,
+        id: ConnId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        self.end(id);
+        self.end::<A>(id);
         self.no_connection(frame, packet, out)
     }
 
     #[cold]
-    fn finish_other(&mut self, frame: F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+    fn finish_other<A: Family>(
+        &mut self,
+        frame: F,
+        packet: &Packet<A>,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
         match packet.parsed.kind {
             Kind::Arp => self.arp(frame, packet, out),
-            Kind::Ipv6 => Err(DropReason::Ipv6),
-            Kind::Ipv4 if packet.parsed.fragment => Err(DropReason::Fragment),
+            Kind::Ipv6 if nd::is_discovery(frame.head(), &packet.parsed) => {
+                self.neighbour_discovery(frame, packet, out)
+            }
+            _ if packet.parsed.fragment => Err(DropReason::Fragment),
             // what a whole link can hear belongs to no connection (ip_vs_in_hook: PACKET_HOST only)
-            Kind::Ipv4 if matches!(packet.parsed.protocol, TCP | UDP) => Err(DropReason::Multicast),
-            Kind::Ipv4 => self.no_connection(frame, packet, out),
+            _ if matches!(packet.parsed.protocol, TCP | UDP) => Err(DropReason::Multicast),
+            _ => self.no_connection(frame, packet, out),
         }
     }
 }
@@ -261,8 +306,8 @@ impl<F: Frame> Director<F> {
 /// The head ended inside the headers: with more of the frame in it, parsing may get further.
 #[cold]
 fn parse_again<F: Frame>(frame: &mut F, parsed: &mut Parsed) -> Result<(), DropReason> {
-    // Ethernet with a tag, IPv4 with all options, TCP's fixed part
-    const HEADERS_MAX: usize = 18 + 60 + 20;
+    // Ethernet with a tag, IPv4 with all options or IPv6 with some extension headers, TCP's fixed part
+    const HEADERS_MAX: usize = 18 + 128 + 20;
     let wanted = frame.len().min(HEADERS_MAX);
     if frame.head().len() >= wanted || !frame.pull(wanted) {
         return Err(DropReason::Truncated);
@@ -270,16 +315,17 @@ fn parse_again<F: Frame>(frame: &mut F, parsed: &mut Parsed) -> Result<(), DropR
     Ok(parse_into(frame.head(), frame.len(), parsed)?)
 }
 
+/// The header is there: parsing has been over it.
 #[inline(always)]
-fn key_of(head: &[u8], parsed: &Parsed) -> Key<Ip4> {
-    let l3 = usize::from(parsed.l3);
-    let addresses = &head[l3 + 12..l3 + 20];
-    Key {
-        source: Ip4::read(addresses),
-        destination: Ip4::read(&addresses[4..]),
-        ports: parsed.ports,
-        kind: parsed.protocol.into(),
+fn key_of<A: Ip>(head: &[u8], parsed: &Parsed) -> Key<A> {
+    match A::Header::at(head, parsed.l3.into()) {
+        Some(ip) => Key { source: ip.from(), destination: ip.to(), ports: parsed.ports, kind: parsed.protocol.into() },
+        None => Key::default(),
     }
+}
+
+fn new_packets<A: Ip>() -> Packets<A> {
+    Some(Box::new([Packet::default(); BURST]))
 }
 
 impl From<Malformed> for DropReason {

@@ -1,11 +1,12 @@
 //! Connections end: their time is up, or somebody wants them gone.
 
 use super::director::Director;
+use super::family::Family;
 use super::frame::Frame;
 use crate::model::timeouts::REARM_S;
 use crate::model::{DestId, Tick};
 use crate::tables::connections::{Conn, ConnId, Due, flags};
-use crate::wire::address::Ip4;
+use crate::wire::address::{Ip4, Ip6};
 use arrayvec::ArrayVec;
 
 /// Entries handled together, so that the cache misses of their removal overlap.
@@ -15,17 +16,22 @@ const BATCH: usize = 16;
 const ORPHANS_PER_POLL: usize = 64;
 
 impl<F: Frame> Director<F> {
-    /// Looks at up to `budget` timers that have come up.
-    pub(super) fn expire(&mut self, mut budget: usize) {
+    /// Looks at up to `budget` timers of each family that have come up.
+    pub(super) fn expire(&mut self, budget: usize) {
+        self.expire_family::<Ip4>(budget);
+        self.expire_family::<Ip6>(budget);
+    }
+
+    fn expire_family<A: Family>(&mut self, mut budget: usize) {
         let now = self.tick;
         while budget > 0 {
             let mut due = ArrayVec::<ConnId, BATCH>::new();
-            let more = self.collect_due(now, &mut budget, &mut due);
+            let more = self.collect_due::<A>(now, &mut budget, &mut due);
             for id in &due {
-                self.connections.prefetch_remove(*id);
+                self.connections.table::<A>().prefetch_remove(*id);
             }
             for id in due {
-                self.expire_or_keep(id, now);
+                self.expire_or_keep::<A>(id, now);
             }
             if !more {
                 return;
@@ -34,10 +40,11 @@ impl<F: Frame> Director<F> {
     }
 
     /// False when nothing more is due.
-    fn collect_due(&mut self, now: Tick, budget: &mut usize, due: &mut ArrayVec<ConnId, BATCH>) -> bool {
+    fn collect_due<A: Family>(&mut self, now: Tick, budget: &mut usize, due: &mut ArrayVec<ConnId, BATCH>) -> bool {
+        let connections = self.connections.table_mut::<A>();
         while *budget > 0 && !due.is_full() {
             *budget -= 1;
-            match self.connections.next_due(now) {
+            match connections.next_due(now) {
                 Due::Now(id) => due.push(id),
                 Due::Later => {}
                 Due::Nothing => return false,
@@ -47,38 +54,45 @@ impl<F: Frame> Director<F> {
     }
 
     /// Others may still depend on it; then it lives on for a while (ip_vs_conn_expire).
-    fn expire_or_keep(&mut self, id: ConnId, now: Tick) {
-        if self.connections.get(id).controlled > 0 {
-            self.connections.file_again(id, now, REARM_S * Tick::PER_S);
+    fn expire_or_keep<A: Family>(&mut self, id: ConnId, now: Tick) {
+        let connections = self.connections.table_mut::<A>();
+        if connections.get(id).controlled > 0 {
+            connections.file_again(id, now, REARM_S * Tick::PER_S);
             return;
         }
-        let conn = self.connections.remove_unlinked(id);
+        let conn = connections.remove_unlinked(id);
         self.ended(&conn);
     }
 
     /// Ends connections whose destination was removed, as `expire_nodest_conn` asks for
     /// (ip_vs_expire_nodest_conn_flush); a bounded number of entries a call.
     #[cold]
-    pub(super) fn end_orphans(&mut self, from: u32) {
+    pub(super) fn end_orphans(&mut self) {
+        self.end_orphans_of::<Ip4>();
+        self.end_orphans_of::<Ip6>();
+    }
+
+    fn end_orphans_of<A: Family>(&mut self) {
+        let Some(from) = *self.orphans_from.of::<A>() else { return };
         let mut orphans = ArrayVec::<ConnId, ORPHANS_PER_POLL>::new();
         let destinations = &self.destinations;
         let is_gone = |id: DestId| destinations.get(id).is_some_and(|dest| !dest.available);
-        let next = self.connections.page(from, ORPHANS_PER_POLL as u32, |id, conn| {
+        let next = self.connections.table::<A>().page(from, ORPHANS_PER_POLL as u32, |id, conn| {
             if conn.controlled == 0 && conn.dest != DestId::NONE && is_gone(conn.dest) {
                 orphans.push(id);
             }
         });
-        orphans.into_iter().for_each(|id| self.end(id));
-        self.orphans_from = (next != 0).then_some(next);
+        orphans.into_iter().for_each(|id| self.end::<A>(id));
+        *self.orphans_from.of_mut::<A>() = (next != 0).then_some(next);
     }
 
     /// Ends a connection now.
-    pub(super) fn end(&mut self, id: ConnId) {
-        let conn = self.connections.remove(id);
+    pub(super) fn end<A: Family>(&mut self, id: ConnId) {
+        let conn = self.connections.table_mut::<A>().remove(id);
         self.ended(&conn);
     }
 
-    fn ended(&mut self, conn: &Conn<Ip4>) {
+    fn ended<A: Family>(&mut self, conn: &Conn<A>) {
         self.counters.connections_expired.add(1);
         if conn.dest != DestId::NONE && !conn.has(flags::UNBOUND) {
             self.destinations.unbind(conn.dest, conn.has(flags::INACTIVE));

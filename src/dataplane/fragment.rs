@@ -1,11 +1,13 @@
 //! Sending IPv4 packets that are longer than the MTU of their way and may be fragmented (RFC 791 §3.2, ip_do_fragment).
 
 use super::director::Director;
+use super::family::Family;
 use super::frame::Frame;
 use super::outlet::Outlet;
 use crate::model::DropReason;
 use crate::tables::neighbours::NeighbourId;
 use crate::wire::Header;
+use crate::wire::address::Ip4;
 use crate::wire::ethernet::EthernetHeader;
 use crate::wire::ipv4::{HEADER_LEN, HEADER_LEN_MAX, Ipv4Header};
 use zerocopy::network_endian::U16;
@@ -20,7 +22,7 @@ const OPTION_NOP: u8 = 1;
 impl<F: Frame> Director<F> {
     /// Sends the IP packet at `l3` to a next hop, in fragments if it is longer than `mtu`.
     #[inline(always)]
-    pub(super) fn send(
+    pub(super) fn send<A: Family>(
         &mut self,
         frame: F,
         l3: usize,
@@ -29,7 +31,10 @@ impl<F: Frame> Director<F> {
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         if ip_len <= mtu {
-            self.network.emit(frame, l3, next_hop, self.now, out)
+            self.network.emit::<A>(frame, l3, next_hop, self.now, out)
+        } else if A::IS_V6 {
+            // no router fragments IPv6 (RFC 8200 §5)
+            Err(DropReason::MtuExceeded)
         } else {
             self.send_fragments(&frame, l3, next_hop, mtu, out)
         }
@@ -65,7 +70,7 @@ impl<F: Frame> Director<F> {
             ip.set_fragment(false, !is_last || whole.more_fragments(), offset);
             crate::wire::ipv4::fill_checksum(&mut header[..len]);
             let fragment = copy_fragment(frame, &header[..len], l3 + at, data, out).ok_or(DropReason::NoBuffer)?;
-            self.network.emit(fragment, EthernetHeader::LEN, next_hop, self.now, out)?;
+            self.network.emit::<Ip4>(fragment, EthernetHeader::LEN, next_hop, self.now, out)?;
             self.counters.fragments_created.add(1);
             if at == len {
                 blank_uncopied_options(&mut header[HEADER_LEN..len]);

@@ -1,15 +1,15 @@
 //! ICMP errors of the director's own (RFC 792, RFC 1812 §4.3), as the kernel sends them.
 
 use super::director::{Director, Packet};
+use super::family::Family;
 use super::frame::Frame;
 use super::outlet::Outlet;
 use crate::model::Time;
 use crate::model::limits::ICMP_ERRORS_BURST;
 use crate::tables::connections::{Direction, flags};
 use crate::wire::Header;
-use crate::wire::address::Ip4;
-use crate::wire::icmp::{IcmpError, IcmpHeader, QUOTE_LEN_MAX, may_be_answered};
-use crate::wire::ipv4::{self, Ipv4Header};
+use crate::wire::ethernet::EthernetHeader;
+use crate::wire::ip::{ERROR_LEN_MAX, IpError, IpHeader, QUOTE_LEN_MAX};
 
 /// How many errors may be sent at the moment.
 #[derive(Debug)]
@@ -46,7 +46,13 @@ impl<F: Frame> Director<F> {
     /// Tells the sender of `frame` what is wrong, unless the rules or the rate limit forbid it. The packet must still be
     /// as it came. What is lost here is not a packet of anybody's, so it has a counter but no drop reason.
     #[cold]
-    pub(super) fn send_icmp_error(&mut self, frame: &F, packet: &Packet, error: IcmpError, out: &mut impl Outlet<F>) {
+    pub(super) fn send_icmp_error<A: Family>(
+        &mut self,
+        frame: &F,
+        packet: &Packet<A>,
+        error: IpError,
+        out: &mut impl Outlet<F>,
+    ) {
         if let Some(len) = self.make_icmp_error(frame, packet, error, out) {
             self.counters.icmp_sent.add(1);
             self.count_icmp_error(packet, len);
@@ -56,9 +62,9 @@ impl<F: Frame> Director<F> {
     }
 
     /// On its way out the kernel takes an error about a DR or TUN connection's packet for its server's and counts it.
-    fn count_icmp_error(&self, packet: &Packet, len: usize) {
-        let Some((id, Direction::In)) = self.connections.find(&packet.key) else { return };
-        let conn = self.connections.get(id);
+    fn count_icmp_error<A: Family>(&self, packet: &Packet<A>, len: usize) {
+        let Some((id, Direction::In)) = self.connections.table::<A>().find(&packet.key) else { return };
+        let conn = self.connections.table::<A>().get(id);
         if !conn.has(flags::NAT) && self.destinations.get(conn.dest).is_some_and(|dest| dest.available) {
             let counters = self.destinations.counters(conn.dest);
             counters.out_packets.add(1);
@@ -67,36 +73,36 @@ impl<F: Frame> Director<F> {
     }
 
     /// The length of its IP packet.
-    fn make_icmp_error(
+    fn make_icmp_error<A: Family>(
         &mut self,
         frame: &F,
-        packet: &Packet,
-        error: IcmpError,
+        packet: &Packet<A>,
+        error: IpError,
         out: &mut impl Outlet<F>,
     ) -> Option<usize> {
-        let mut quote = [0; QUOTE_LEN_MAX + ipv4::HEADER_LEN_MAX];
+        let mut quote = [0; QUOTE_LEN_MAX];
         let len = usize::from(packet.parsed.ip_len).min(quote.len());
-        if !frame.copy_out(packet.parsed.l3.into(), &mut quote[..len]) || !may_be_answered(&quote[..len]) {
+        if !frame.copy_out(packet.parsed.l3.into(), &mut quote[..len]) || !A::may_answer(error, &quote[..len]) {
             return None;
         }
         if !self.icmp_limit.take(self.now, self.snapshot.settings.icmp_errors_per_s) {
             return None;
         }
-        let cause = Ipv4Header::of(&quote)?;
-        let (client, destination) = (cause.source(), cause.destination());
-        let way = self.network.way_to(client.into(), self.now).ok()?;
-        let source = match self.network.local(destination.into()) {
+        let cause = A::Header::of(&quote)?;
+        let (client, destination) = (cause.from(), cause.to());
+        let way = self.network.way_to(client, self.now).ok()?;
+        let source = match self.network.local(destination.to_ip()) {
             Some(_) => destination,
-            None => way.source.octets().into(),
+            None => A::from_ip(way.source)?,
         };
-        let mut bytes = [0; ipv4::HEADER_LEN + IcmpHeader::LEN + QUOTE_LEN_MAX];
+        let mut bytes = [0; ERROR_LEN_MAX];
         let id = self.next_ip_id();
-        let written = error.write(&mut bytes, &quote[..len], source, id, false)?;
+        let written = A::write_error(error, &mut bytes, &quote[..len], source, id)?;
         let mut reply = out.alloc()?;
-        if !reply.extend(&[0; 14]) || !reply.extend(&bytes[..written]) {
+        if !reply.extend(&[0; EthernetHeader::LEN]) || !reply.extend(&bytes[..written]) {
             return None;
         }
-        self.network.emit(reply, 14, way.neighbour, self.now, out).ok()?;
+        self.network.emit::<A>(reply, EthernetHeader::LEN, way.neighbour, self.now, out).ok()?;
         Some(written)
     }
 
@@ -105,12 +111,6 @@ impl<F: Frame> Director<F> {
         self.ip_id = self.ip_id.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.ip_id >> 48) as u16
     }
-}
-
-/// Whether `address` can be the source of a packet at all.
-pub fn is_host(address: Ip4) -> bool {
-    let [first, ..] = address.octets();
-    first != 0 && first != 127 && first < 224
 }
 
 #[cfg(test)]

@@ -3,14 +3,12 @@
 
 use super::director::Director;
 use super::frame::Frame;
+use super::listing::ConnectionRow;
 use super::snapshot::Snapshot;
-use crate::model::state::state_name;
-use crate::model::{InterfaceId, PortId, Protocol, Tick};
-use crate::tables::connections::{Conn, flags};
+use crate::model::{InterfaceId, PortId};
 use crate::tables::neighbours::State;
-use crate::wire::address::{Address, Ip4};
 use crossbeam::queue::ArrayQueue;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Messages under way at once: one snapshot, one listing, a stop, and room.
@@ -47,17 +45,6 @@ pub enum Reply {
     Neighbours {
         rows: Vec<NeighbourRow>,
     },
-}
-
-/// A connection as a listing shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionRow {
-    pub protocol: Protocol,
-    pub client: SocketAddr,
-    pub virt: SocketAddr,
-    pub server: SocketAddr,
-    pub state: &'static str,
-    pub expires_s: u32,
 }
 
 /// A neighbour as a listing shows it.
@@ -157,9 +144,8 @@ impl Desk {
 
     fn continue_listing<F: Frame>(&mut self, director: &Director<F>) {
         let Some((cursor, mut rows)) = self.listing.take() else { return };
-        let now = director.now().tick();
         let look_at = LOOK_AT_PER_POLL.min((rows.capacity() - rows.len()) as u32);
-        let next = director.connections().page(cursor, look_at, |_, conn| rows.push(row(conn, now)));
+        let next = director.list(cursor, look_at, |row| rows.push(row));
         if next == 0 || rows.len() == rows.capacity() {
             self.reply(Reply::Connections { rows, next });
         } else {
@@ -182,19 +168,5 @@ impl Desk {
             Some(next) if rows.len() < rows.capacity() => self.neighbour_listing = Some((next, rows)),
             _ => self.reply(Reply::Neighbours { rows }),
         }
-    }
-}
-
-fn row(conn: &Conn<Ip4>, now: Tick) -> ConnectionRow {
-    let protocol = Protocol::from_number(conn.protocol).unwrap_or(Protocol::Ip);
-    let state = if conn.has(flags::TEMPLATE) { "NONE" } else { state_name(protocol, conn.state) };
-    let at = |address: Ip4, port: [u8; 2]| SocketAddr::new(address.to_ip(), u16::from_be_bytes(port));
-    ConnectionRow {
-        protocol,
-        client: at(conn.client, conn.client_port),
-        virt: at(conn.virt, conn.virtual_port),
-        server: at(conn.server, conn.server_port),
-        state,
-        expires_s: conn.timer.deadline.since(now).max(0) as u32 / Tick::PER_S,
     }
 }

@@ -1,18 +1,23 @@
 //! Layers 2 and 3 of one worker: interfaces, own addresses, routes, next hops, and the frames that wait for one.
 
-use super::arp;
 use super::destinations::Way;
+use super::family::PerFamily;
 use super::frame::Frame;
 use super::outlet::Outlet;
 use super::snapshot::{Interface, Network};
+use super::{arp, nd};
 use crate::model::limits::{HELD_MAX, HELD_PER_NEIGHBOUR_MAX};
 use crate::model::{DropReason, InterfaceId, PortId, Time, WorkerCounters};
 use crate::tables::lpm::Lpm;
 use crate::tables::neighbours::{Due, NeighbourId, Neighbours};
-use crate::wire::address::{Address, Ip4};
+use crate::wire::address::{Ip4, Ip6};
+use crate::wire::ip::{Either, Ip};
 use hashbrown::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
+
+/// Addresses announced between two bursts.
+const ANNOUNCED_PER_POLL: usize = 4;
 
 /// An address of the director's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +32,7 @@ pub struct Local {
 #[derive(Clone, Copy, Debug)]
 struct RouteState {
     interface: InterfaceId,
-    via: Option<Ipv4Addr>,
+    via: Option<IpAddr>,
     /// The gateway, as found in this epoch of the neighbours.
     gateway: Option<(u32, NeighbourId)>,
 }
@@ -50,7 +55,7 @@ pub struct NetworkState<F> {
     pub interfaces: Vec<Interface>,
     ports: Vec<PortVlans>,
     locals: HashMap<IpAddr, Local>,
-    routes: Lpm,
+    routes: PerFamily<Lpm>,
     ways: Vec<RouteState>,
     pub neighbours: Neighbours,
     held: Vec<Option<Held<F>>>,
@@ -58,7 +63,7 @@ pub struct NetworkState<F> {
     /// Counts changes of the configured network.
     epoch: u32,
     /// Virtual addresses that have just appeared, to be announced.
-    pub announcements: Vec<(InterfaceId, Ipv4Addr)>,
+    pub announcements: Vec<(InterfaceId, IpAddr)>,
     maintained: Time,
 }
 
@@ -68,7 +73,7 @@ impl<F: Frame> Default for NetworkState<F> {
             interfaces: vec![],
             ports: vec![],
             locals: HashMap::new(),
-            routes: Lpm::default(),
+            routes: PerFamily::default(),
             ways: vec![],
             neighbours: Neighbours::default(),
             held: (0..HELD_MAX).map(|_| None).collect(),
@@ -81,14 +86,9 @@ impl<F: Frame> Default for NetworkState<F> {
 }
 
 /// The interface's address in the subnet of `towards`, else its first one: the source of packets of our own.
-fn source_on(interface: &Interface, towards: IpAddr) -> Option<Ipv4Addr> {
-    let v4 = || {
-        interface.addresses.iter().filter_map(|net| match net.addr() {
-            IpAddr::V4(address) => Some((net, address)),
-            IpAddr::V6(_) => None,
-        })
-    };
-    v4().find(|(net, _)| net.contains(&towards)).or_else(|| v4().next()).map(|(_, address)| address)
+fn source_on<A: Ip>(interface: &Interface, towards: IpAddr) -> Option<A> {
+    let own = || interface.addresses.iter().filter_map(|net| Some((net, A::from_ip(net.addr())?)));
+    own().find(|(net, _)| net.contains(&towards)).or_else(|| own().next()).map(|(_, address)| address)
 }
 
 impl<F: Frame> NetworkState<F> {
@@ -127,16 +127,14 @@ impl<F: Frame> NetworkState<F> {
     fn set_routes(&mut self, network: &Network) {
         let connected = network.interfaces.iter().flat_map(|i| i.addresses.iter().map(|a| (*a, None, i.id)));
         let configured = network.routes.iter().map(|r| (r.prefix, r.via, r.interface));
-        self.routes = Lpm::default();
+        self.routes = PerFamily::default();
         self.ways.clear();
         for (prefix, via, interface) in connected.chain(configured) {
-            let IpAddr::V4(address) = prefix.network() else { continue };
-            let via = match via {
-                Some(IpAddr::V4(via)) => Some(via),
-                None => None,
-                Some(IpAddr::V6(_)) => continue,
-            };
-            self.routes.insert(&address.octets(), prefix.prefix_len(), self.ways.len() as u32);
+            let (len, way) = (prefix.prefix_len(), self.ways.len() as u32);
+            match prefix.network() {
+                IpAddr::V4(network) => self.routes.v4.insert(&network.octets(), len, way),
+                IpAddr::V6(network) => self.routes.v6.insert(&network.octets(), len, way),
+            }
             self.ways.push(RouteState { interface, via, gateway: None });
         }
     }
@@ -145,10 +143,8 @@ impl<F: Frame> NetworkState<F> {
         let before = std::mem::take(&mut self.locals);
         for virt in &network.virtual_addresses {
             self.locals.insert(virt.address, Local { interface: virt.interface, is_virtual: true });
-            if let (Some(interface), IpAddr::V4(address), false) =
-                (virt.interface, virt.address, before.contains_key(&virt.address))
-            {
-                self.announcements.push((interface, address));
+            if let (Some(interface), false) = (virt.interface, before.contains_key(&virt.address)) {
+                self.announcements.push((interface, virt.address));
             }
         }
         for interface in &network.interfaces {
@@ -163,10 +159,9 @@ impl<F: Frame> NetworkState<F> {
         let interfaces = &self.interfaces;
         let is_on = |id: InterfaceId| interfaces.get(id.index()).is_some_and(|i| i.port == port);
         self.neighbours.doubt(now, is_on);
-        self.announcements.extend(self.locals.iter().filter_map(|(address, local)| match (address, local.interface) {
-            (IpAddr::V4(address), Some(interface)) if is_on(interface) => Some((interface, *address)),
-            _ => None,
-        }));
+        let here = |local: &Local| local.interface.filter(|id| is_on(*id));
+        let announced = self.locals.iter().filter_map(|(address, local)| Some((here(local)?, *address)));
+        self.announcements.extend(announced);
     }
 
     /// The interface a frame came in on.
@@ -200,8 +195,10 @@ impl<F: Frame> NetworkState<F> {
 
     /// The next hop towards `destination`.
     #[inline]
-    pub fn next_hop(&mut self, destination: Ip4, now: Time) -> Result<NeighbourId, DropReason> {
-        let route = self.routes.find(&destination.octets()).ok_or(DropReason::NoRoute)?;
+    pub fn next_hop<A: Ip>(&mut self, destination: A, now: Time) -> Result<NeighbourId, DropReason> {
+        let mut bytes = [0; 16];
+        destination.write(&mut bytes);
+        let route = self.routes.of::<A>().find(&bytes[..A::LEN]).ok_or(DropReason::NoRoute)?;
         let way = &mut self.ways[route as usize];
         let Some(via) = way.via else {
             let found = self.neighbours.find_or_add(way.interface, destination.to_ip(), now);
@@ -212,19 +209,27 @@ impl<F: Frame> NetworkState<F> {
         {
             return Ok(id);
         }
-        let found = self.neighbours.find_or_add(way.interface, via.into(), now);
+        let found = self.neighbours.find_or_add(way.interface, via, now);
         let id = found.ok_or(DropReason::NeighbourQueueFull)?;
         way.gateway = Some((self.neighbours.epoch(), id));
         Ok(id)
     }
 
     /// The next hop, MTU and own address on the way to `destination`.
-    pub fn way_to(&mut self, destination: Ip4, now: Time) -> Result<Way, DropReason> {
+    pub fn way_to_ip(&mut self, destination: IpAddr, now: Time) -> Result<Way, DropReason> {
+        match destination.into() {
+            Either::V4(destination) => self.way_to::<Ip4>(destination, now),
+            Either::V6(destination) => self.way_to::<Ip6>(destination, now),
+        }
+    }
+
+    /// As [`NetworkState::way_to_ip`].
+    pub fn way_to<A: Ip>(&mut self, destination: A, now: Time) -> Result<Way, DropReason> {
         let neighbour = self.next_hop(destination, now)?;
         let entry = self.neighbours.get(neighbour).ok_or(DropReason::Internal)?;
         let interface = self.interfaces.get(entry.interface.index()).ok_or(DropReason::NoRoute)?;
-        let source = source_on(interface, entry.address).unwrap_or(Ipv4Addr::UNSPECIFIED);
-        Ok(Way { neighbour, mtu: interface.mtu, source: source.into() })
+        let source = source_on::<A>(interface, entry.address).unwrap_or_default();
+        Ok(Way { neighbour, mtu: interface.mtu, source: source.to_ip() })
     }
 
     fn interface_towards(&self, next_hop: NeighbourId) -> Option<&Interface> {
@@ -250,7 +255,7 @@ impl<F: Frame> NetworkState<F> {
 
     /// Sends the IP packet that begins `l3` bytes into the frame to a next hop; what is in front of it is replaced.
     #[inline(always)]
-    pub fn emit(
+    pub fn emit<A: Ip>(
         &mut self,
         mut frame: F,
         l3: usize,
@@ -260,18 +265,18 @@ impl<F: Frame> NetworkState<F> {
     ) -> Result<(), DropReason> {
         let entry = self.neighbours.get_mut(neighbour).ok_or(DropReason::Internal)?;
         if !entry.is_usable() {
-            return self.hold(frame, l3, neighbour, now, out);
+            return self.hold::<A>(frame, l3, neighbour, now, out);
         }
         entry.used = true;
         let mac = entry.mac;
         let interface = self.interfaces.get(entry.interface.index()).ok_or(DropReason::Internal)?;
-        write_link_header(&mut frame, l3, mac, interface)?;
+        write_link_header(&mut frame, l3, mac, interface, A::ETHERTYPE)?;
         out.transmit(interface.port, frame);
         Ok(())
     }
 
     #[cold]
-    fn hold(
+    fn hold<A: Ip>(
         &mut self,
         mut frame: F,
         l3: usize,
@@ -288,7 +293,7 @@ impl<F: Frame> NetworkState<F> {
         }
         let interface = self.interfaces.get(entry.interface.index()).ok_or(DropReason::Internal)?;
         // now, as a frame without room for it must not be lost later without a reason
-        write_link_header(&mut frame, l3, [0; 6], interface)?;
+        write_link_header(&mut frame, l3, [0; 6], interface, A::ETHERTYPE)?;
         let slot = self.held_free.pop().ok_or(DropReason::NeighbourQueueFull)?;
         self.held[slot as usize] = Some(Held { frame, next: 0 });
         let last = std::mem::replace(&mut entry.held_last, slot);
@@ -308,12 +313,31 @@ impl<F: Frame> NetworkState<F> {
         Ok(())
     }
 
-    /// Sends an ARP question; directly to `mac` if given.
+    /// Asks for a neighbour's MAC address; directly `mac` if given.
     fn ask(&self, interface: InterfaceId, address: IpAddr, mac: Option<[u8; 6]>, out: &mut impl Outlet<F>) {
         let Some(interface) = self.interfaces.get(interface.index()) else { return };
-        let IpAddr::V4(target) = address else { return };
-        let Some(source) = source_on(interface, address) else { return };
-        arp::send_request(interface, source, target, mac, out);
+        match address {
+            IpAddr::V4(target) => {
+                let Some(source) = source_on::<Ip4>(interface, address) else { return };
+                arp::send_request(interface, source.into(), target, mac, out);
+            }
+            IpAddr::V6(target) => {
+                let Some(source) = source_on::<Ip6>(interface, address) else { return };
+                nd::send_solicitation(interface, source.into(), target, mac, out);
+            }
+        }
+    }
+
+    /// Announces virtual addresses that have appeared, a few at a time.
+    pub fn announce(&mut self, out: &mut impl Outlet<F>) {
+        for _ in 0..ANNOUNCED_PER_POLL {
+            let Some((interface, address)) = self.announcements.pop() else { return };
+            let Some(interface) = self.interfaces.get(interface.index()) else { continue };
+            match address {
+                IpAddr::V4(address) => arp::announce(interface, address, out),
+                IpAddr::V6(address) => nd::announce(interface, address, out),
+            }
+        }
     }
 
     /// A neighbour told its MAC address: it is remembered, and what waited for it goes.
@@ -378,6 +402,22 @@ impl<F: Frame> NetworkState<F> {
     }
 }
 
+/// Sends a frame of our own, complete but for the interface's VLAN tag. It goes lost without a buffer: what asks or
+/// announces does so again.
+pub fn send_own<F: Frame>(bytes: &[u8], interface: &Interface, out: &mut impl Outlet<F>) {
+    let Some(mut frame) = out.alloc() else { return };
+    let sent = match interface.vlan {
+        None => frame.extend(bytes),
+        Some(vlan) => {
+            let tag = vlan.to_be_bytes();
+            frame.extend(&bytes[..12]) && frame.extend(&[0x81, 0, tag[0], tag[1]]) && frame.extend(&bytes[12..])
+        }
+    };
+    if sent {
+        out.transmit(interface.port, frame);
+    }
+}
+
 /// Puts the Ethernet header, and the VLAN tag of the interface if it has one, in front of the IP packet at `l3`.
 #[inline(always)]
 pub fn write_link_header<F: Frame>(
@@ -385,6 +425,7 @@ pub fn write_link_header<F: Frame>(
     l3: usize,
     mac: [u8; 6],
     interface: &Interface,
+    ethertype: u16,
 ) -> Result<(), DropReason> {
     let len = if interface.vlan.is_some() { 18 } else { 14 };
     if l3 > len {
@@ -399,6 +440,6 @@ pub fn write_link_header<F: Frame>(
         header[12..14].copy_from_slice(&[0x81, 0x00]);
         header[14..16].copy_from_slice(&vlan.to_be_bytes());
     }
-    header[len - 2..].copy_from_slice(&[0x08, 0x00]);
+    header[len - 2..].copy_from_slice(&ethertype.to_be_bytes());
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Taking over a new snapshot between bursts, a bounded number of changes at a time.
 
 use super::director::Director;
+use super::family::PerFamily;
 use super::frame::Frame;
 use super::snapshot::{Changes, Snapshot};
 use crate::model::limits::PICK_UP_PER_POLL;
@@ -90,7 +91,7 @@ impl<F: Frame> Director<F> {
                     self.destinations.set(id, destination);
                 }
                 if !is_available && snapshot.settings.expire_nodest_conn {
-                    self.orphans_from = Some(1);
+                    self.orphans_from = PerFamily { v4: Some(1), v6: Some(1) };
                 }
             }
         }

@@ -4,9 +4,12 @@
 //! one only when all have, so `changes` always says what differs from the one a worker has. Only the control thread
 //! drops a snapshot. Parts that did not change are shared with the previous snapshot.
 
+use super::marks::Marks;
 use crate::model::settings::Settings;
-use crate::model::timeouts::Timeouts;
-use crate::model::{DestId, Destination, InterfaceId, Persistence, PortId, Protocol, ServiceId, ServiceKey};
+use crate::model::{
+    Departures, DestId, Destination, Family, InterfaceId, Persistence, PortId, Protocol, ServiceId, ServiceKey,
+    TimeoutSets,
+};
 use crate::sched::registry::{Plan, SchedulerKind};
 use crate::sched::{Options, Pool};
 use crate::tables::chunked::Chunked;
@@ -22,8 +25,9 @@ pub struct Snapshot {
     pub version: u64,
     pub network: Arc<Network>,
     pub settings: Arc<Settings>,
-    pub timeouts: Arc<Timeouts>,
+    pub timeouts: Arc<TimeoutSets>,
     pub directory: Arc<Directory>,
+    pub marks: Arc<Marks>,
     pub services: Chunked<Service>,
     /// Of all services, the trash included.
     pub destinations: Chunked<Destination>,
@@ -50,6 +54,7 @@ pub struct Service {
     pub persistence: Option<Persistence>,
     /// One-packet scheduling (`ipvsadm -o`), UDP only.
     pub one_packet: bool,
+    pub departures: Departures,
     pub pool: Arc<Pool>,
     pub plan: Arc<Plan>,
 }
@@ -58,15 +63,49 @@ pub struct Service {
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     pub services: HashMap<ServiceKey, ServiceId>,
+    /// There is a service on a mark, so the marks of packets matter.
+    pub has_marks: bool,
     /// There is a TCP service on port 21, so packets to high ports may belong to its data connections.
     pub has_ftp: bool,
     /// There is a service on port 0.
     pub has_wildcard: bool,
 }
 
+/// FTP's control and active data port (RFC 959 §3.2, §5.2).
+const FTP: u16 = 21;
+const FTP_DATA: u16 = 20;
+/// Where ports begin that servers need no privilege for, and passive FTP's may lie (ip_unprivileged_port_start).
+const UNPRIVILEGED: u16 = 1024;
+
 impl Directory {
+    /// The service a packet belongs to (ip_vs_service_find): its mark's, the one on its port, the FTP service whose data
+    /// it may be, the one on every port. `mark`: 0 for none.
+    pub fn find_marked(&self, mark: u32, protocol: Protocol, address: IpAddr, port: u16) -> Option<ServiceId> {
+        let of_mark = || self.find_mark(mark, Family::of(address));
+        if self.has_marks
+            && let Some(id) = of_mark()
+        {
+            Some(id)
+        } else {
+            self.find(protocol, address, port)
+        }
+    }
+
+    /// The service on a mark, for packets of this family.
+    pub fn find_mark(&self, mark: u32, family: Family) -> Option<ServiceId> {
+        if mark == 0 {
+            return None;
+        }
+        self.services.get(&ServiceKey::Mark { mark, family }).copied()
+    }
+
+    /// The same for packets without a mark.
     pub fn find(&self, protocol: Protocol, address: IpAddr, port: u16) -> Option<ServiceId> {
-        self.services.get(&ServiceKey::Virtual { protocol, address, port }).copied()
+        let on = |port| self.services.get(&ServiceKey::Virtual { protocol, address, port }).copied();
+        let is_ftp_data = || self.has_ftp && protocol == Protocol::Tcp && (port == FTP_DATA || port >= UNPRIVILEGED);
+        let ftp = || if is_ftp_data() { on(FTP) } else { None };
+        let wildcard = || if self.has_wildcard { on(0) } else { None };
+        on(port).or_else(ftp).or_else(wildcard)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Destinations: the real servers of one service.
 
+use super::departures::Departures;
 use super::forward::Forward;
-use super::ids::{DestId, ServiceId};
+use super::ids::{DestId, ServiceId, TimeoutsId};
 use std::net::IpAddr;
 
 /// A real server of one service, as the control thread describes it to the workers.
@@ -19,6 +20,10 @@ pub struct Destination {
     pub threshold_upper: u32,
     /// Connections below which it no longer does; 0 for three quarters of the upper one (`ipvsadm -y`).
     pub threshold_lower: u32,
+    /// Of its service, also when that is gone.
+    pub departures: Departures,
+    /// The set of timeouts that follows from them.
+    pub timeouts: TimeoutsId,
     /// False in the trash: removed, but its connections still know it.
     pub available: bool,
 }

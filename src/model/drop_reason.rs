@@ -28,7 +28,6 @@ drop_reasons! {
     NotOurMac "not_our_mac" "addressed to another station (the port is in promiscuous mode)";
     UnknownVlan "unknown_vlan" "its VLAN tag belongs to no port of the configuration";
     UnknownEthertype "unknown_ethertype" "neither IP nor ARP";
-    Ipv6 "ipv6" "an IPv6 packet; only IPv4 is forwarded yet";
     IpHeaderBad "ip_header_bad" "IP version or header length makes no sense";
     IpChecksumBad "ip_checksum_bad" "the IP header checksum is wrong";
     IpLengthBad "ip_length_bad" "the IP length is shorter than its header or longer than the frame";
@@ -38,7 +37,9 @@ drop_reasons! {
     Multicast "multicast" "addressed to a multicast or broadcast address nothing listens on";
     ArpBad "arp_bad" "an ARP packet that is not Ethernet and IPv4, or contradicts itself";
     ArpNotOurs "arp_not_ours" "an ARP request for an address that is not answered on this port";
-    ArpConflict "arp_conflict" "an ARP packet in which another station claims an address of ours";
+    NdBad "nd_bad" "a neighbour solicitation or advertisement that RFC 4861 §7.1 calls invalid";
+    NdNotOurs "nd_not_ours" "a neighbour solicitation for an address that is not answered on this port";
+    AddressConflict "address_conflict" "an ARP or ND packet in which another station claims an address of ours";
     NoService "no_service" "addressed to a virtual or own address, but no service has this protocol and port";
     NotSyn "not_syn" "TCP without a connection, and not a SYN that could start one";
     NoDestination "no_destination" "the service has no destination that may take it; the client was told by ICMP";

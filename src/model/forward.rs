@@ -54,6 +54,12 @@ pub enum TunnelKind {
 }
 
 impl TunnelKind {
+    pub const ALL: [Self; 3] = [Self::Ipip, Self::Gue, Self::Gre];
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// As `ipvsadm --tun-type` takes it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -74,6 +80,10 @@ pub enum TunnelChecksum {
 }
 
 impl TunnelChecksum {
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::None, Self::Full, Self::Remote].into_iter().find(|checksum| checksum.word() == word)
+    }
+
     pub const fn word(self) -> &'static str {
         match self {
             Self::None => "none",

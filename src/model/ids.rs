@@ -36,6 +36,8 @@ ids! {
     ServiceId(u32);
     /// A destination of one service; stable across snapshots, also while the destination is in the trash.
     DestId(u32);
+    /// A set of timeouts; the first, which is the default, holds for services without their own.
+    TimeoutsId(u16);
 }
 
 impl DestId {

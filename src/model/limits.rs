@@ -31,5 +31,11 @@ pub const ICMP_ERRORS_BURST: u64 = 50;
 /// connections in a second must not hold up packets.
 pub const EXPIRE_PER_POLL: usize = 32;
 
+/// Different sets of timeouts that services have for themselves: each lies in the cache of a worker that uses it.
+pub const TIMEOUT_SETS_MAX: usize = 1024;
+
+/// Mark rules: each may be looked at for a packet that no connection is known for.
+pub const MARK_RULES_MAX: usize = 1024;
+
 /// Services and destinations of a new snapshot a worker takes over between two bursts.
 pub const PICK_UP_PER_POLL: usize = 16;

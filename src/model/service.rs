@@ -1,5 +1,6 @@
 //! Virtual services.
 
+use super::client_mask::ClientMask;
 use super::protocol::{Family, Protocol};
 use std::net::IpAddr;
 
@@ -38,8 +39,8 @@ impl std::fmt::Display for ServiceKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Persistence {
     pub timeout_s: u32,
-    /// Prefix length of a client network: at most 32 for IPv4, 128 for IPv6.
-    pub prefix_len: u8,
+    /// Of the service's family.
+    pub mask: ClientMask,
     /// What else makes a client, instead of its network (`ipvsadm --pe`).
     pub engine: Option<PersistenceEngine>,
 }

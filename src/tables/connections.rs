@@ -103,11 +103,8 @@ const _: () = assert!(size_of::<Conn<Ip4>>() == 64);
 const _: () = assert!(size_of::<Conn<Ip6>>() == 128);
 
 #[allow(unsafe_code)]
-// SAFETY: made of integers only; all zero is a free entry.
-unsafe impl Zeroed for Conn<Ip4> {}
-#[allow(unsafe_code)]
-// SAFETY: made of integers only; all zero is a free entry.
-unsafe impl Zeroed for Conn<Ip6> {}
+// SAFETY: made of integers and addresses, whose bytes may all be zero (FromZeros); such an entry is a free one.
+unsafe impl<A: Address> Zeroed for Conn<A> {}
 
 impl<A: Address> Conn<A> {
     #[inline(always)]
@@ -147,14 +144,9 @@ impl<A: Address> Conn<A> {
 }
 
 /// The slab, as the wheel sees it.
-struct Slab<A>(Mapping<Conn<A>>)
-where
-    Conn<A>: Zeroed;
+struct Slab<A: Address>(Mapping<Conn<A>>);
 
-impl<A> Timed for Slab<A>
-where
-    Conn<A>: Zeroed,
-{
+impl<A: Address> Timed for Slab<A> {
     #[inline(always)]
     fn timer(&mut self, id: u32) -> &mut Timer {
         &mut self.0[id as usize].timer
@@ -185,10 +177,7 @@ pub enum Due {
 }
 
 /// Connections of one family on one worker.
-pub struct Connections<A>
-where
-    Conn<A>: Zeroed,
-{
+pub struct Connections<A: Address> {
     slab: Slab<A>,
     index: Index,
     wheel: Wheel,
@@ -200,23 +189,24 @@ where
     len: u32,
 }
 
-impl<A: Address> Connections<A>
-where
-    Conn<A>: Zeroed,
-{
+impl<A: Address> Connections<A> {
     /// Room for `capacity` connections, all of which may be NAT ones. `seeds` should be random: whoever knows them
     /// can choose addresses that collide.
     pub fn new(capacity: u32, seeds: [u64; 4], now: Tick) -> Result<Self, NoMemory> {
         assert!(capacity <= CAPACITY_MAX, "validated by the configuration");
-        Ok(Self {
-            slab: Slab(Mapping::new(capacity as usize + 1)?),
-            index: Index::new(2 * capacity as usize)?,
-            wheel: Wheel::new(now),
-            seeds,
-            free: 0,
-            fresh: 1,
-            len: 0,
-        })
+        let slab = Mapping::new(capacity as usize + 1)?;
+        Ok(Self::over(slab, Index::new(2 * capacity as usize)?, seeds, now))
+    }
+
+    /// As [`Connections::new`], but memory is taken only as connections come: for a family that may have none.
+    pub fn new_sparse(capacity: u32, seeds: [u64; 4], now: Tick) -> Result<Self, NoMemory> {
+        assert!(capacity <= CAPACITY_MAX, "validated by the configuration");
+        let slab = Mapping::new_sparse(capacity as usize + 1)?;
+        Ok(Self::over(slab, Index::new_sparse(2 * capacity as usize)?, seeds, now))
+    }
+
+    fn over(slab: Mapping<Conn<A>>, index: Index, seeds: [u64; 4], now: Tick) -> Self {
+        Self { slab: Slab(slab), index, wheel: Wheel::new(now), seeds, free: 0, fresh: 1, len: 0 }
     }
 
     pub fn len(&self) -> u32 {

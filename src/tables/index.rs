@@ -73,12 +73,21 @@ struct Place {
     step: usize,
 }
 
+fn buckets_for(keys: usize) -> usize {
+    let buckets = (keys * 100).div_ceil(SLOTS * LOAD_MAX_PERCENT).max(2);
+    assert!(u32::try_from(buckets).is_ok(), "bucket numbers are 32 bits");
+    buckets
+}
+
 impl Index {
     /// An index for at most `keys` keys.
     pub fn new(keys: usize) -> Result<Self, NoMemory> {
-        let buckets = (keys * 100).div_ceil(SLOTS * LOAD_MAX_PERCENT).max(2);
-        assert!(u32::try_from(buckets).is_ok(), "bucket numbers are 32 bits");
-        Ok(Self { buckets: Mapping::new(buckets)? })
+        Ok(Self { buckets: Mapping::new(buckets_for(keys))? })
+    }
+
+    /// As [`Index::new`], with memory taken only as keys come.
+    pub fn new_sparse(keys: usize) -> Result<Self, NoMemory> {
+        Ok(Self { buckets: Mapping::new_sparse(buckets_for(keys))? })
     }
 
     pub fn bytes(&self) -> usize {

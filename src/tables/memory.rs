@@ -47,12 +47,26 @@ impl<T: Zeroed> Mapping<T> {
     /// Memory for `len` entries. Address space is taken at once, physical memory as it is touched (from the huge page
     /// pool: reserved at once, so that a later touch cannot fail).
     pub fn new(len: usize) -> Result<Self, NoMemory> {
+        Self::over(len, |bytes, huge| match huge {
+            true => map(bytes, libc::MAP_HUGETLB).or_else(|_| map(bytes, 0)),
+            false => map(bytes, 0),
+        })
+    }
+
+    /// Memory for `len` entries of which perhaps none is ever used: nothing is reserved, also of the huge page pool.
+    pub fn new_sparse(len: usize) -> Result<Self, NoMemory> {
+        Self::over(len, |bytes, _| map(bytes, libc::MAP_NORESERVE))
+    }
+
+    fn over(
+        len: usize,
+        map: impl Fn(usize, bool) -> Result<NonNull<libc::c_void>, std::io::Error>,
+    ) -> Result<Self, NoMemory> {
         const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0) };
         let wanted = len.saturating_mul(size_of::<T>()).max(1);
         let huge = wanted >= HUGE_PAGE;
         let bytes = wanted.checked_next_multiple_of(if huge { HUGE_PAGE } else { 4096 }).unwrap_or(usize::MAX);
-        let start = if huge { map(bytes, libc::MAP_HUGETLB).or_else(|_| map(bytes, 0)) } else { map(bytes, 0) }
-            .map_err(|source| NoMemory { mib: bytes >> 20, source })?;
+        let start = map(bytes, huge).map_err(|source| NoMemory { mib: bytes >> 20, source })?;
         if huge {
             // SAFETY: start..start+bytes is the mapping just made; the advice changes no content.
             unsafe { libc::madvise(start.as_ptr(), bytes, libc::MADV_HUGEPAGE) };

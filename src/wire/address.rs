@@ -1,10 +1,12 @@
 //! IP addresses as a type parameter: one word for IPv4, two for IPv6, both as they stand in the packet.
 
 use std::fmt::Debug;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use zerocopy::FromZeros;
 
-/// An address of one family, in network byte order in memory.
-pub trait Address: Copy + Eq + Debug + Default + Send + Sync + 'static {
+/// An address of one family, in network byte order in memory. All zero bytes are a valid one.
+pub trait Address: FromZeros + Copy + Eq + Hash + Debug + Default + Send + Sync + 'static {
     /// Bytes on the wire.
     const LEN: usize;
     /// Whether this is IPv6.
@@ -27,11 +29,11 @@ pub const fn fold(a: u64, b: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, FromZeros)]
 #[repr(transparent)]
 pub struct Ip4(u32);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, FromZeros)]
 #[repr(C)]
 pub struct Ip6([u32; 4]);
 
@@ -83,6 +85,21 @@ impl Ip6 {
     }
 }
 
+impl From<Ip4> for Ipv4Addr {
+    fn from(address: Ip4) -> Self {
+        address.octets().into()
+    }
+}
+
+impl From<Ip6> for Ipv6Addr {
+    #[inline(always)]
+    fn from(address: Ip6) -> Self {
+        let mut octets = [0; 16];
+        address.write(&mut octets);
+        octets.into()
+    }
+}
+
 impl From<Ipv6Addr> for Ip6 {
     fn from(address: Ipv6Addr) -> Self {
         Self::read(&address.octets())
@@ -105,9 +122,7 @@ impl Address for Ip6 {
         }
     }
     fn to_ip(self) -> IpAddr {
-        let mut octets = [0; 16];
-        self.write(&mut octets);
-        Ipv6Addr::from(octets).into()
+        Ipv6Addr::from(self).into()
     }
     fn from_ip(ip: IpAddr) -> Option<Self> {
         match ip {

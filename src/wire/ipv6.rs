@@ -148,6 +148,8 @@ pub struct UpperLayer {
     /// Where it starts, from the IPv6 header on; at most the packet's length. In a later fragment this is the middle
     /// of something, and `protocol` the first header of the part that was fragmented.
     pub offset: usize,
+    /// Where the byte stands that announces it.
+    pub announced_at: usize,
     pub fragment: Option<Fragment>,
 }
 
@@ -155,23 +157,23 @@ pub struct UpperLayer {
 /// `ipv6_find_hdr` does: over AH as well, but not into a later fragment. `None` when the packet ends before, or
 /// after more extension headers than make sense.
 pub fn upper_layer(packet: &[u8]) -> Option<UpperLayer> {
-    let mut upper = UpperLayer { protocol: Ipv6Header::of(packet)?.next_header, offset: HEADER_LEN, fragment: None };
-    // where Next Header stands in the fixed header
-    let mut announced_at = 6;
+    // Next Header is the seventh byte of the fixed header
+    let (protocol, announced_at) = (Ipv6Header::of(packet)?.next_header, 6);
+    let mut upper = UpperLayer { protocol, offset: HEADER_LEN, announced_at, fragment: None };
     for _ in 0..=EXTENSIONS_MAX {
         let Some(len) = extension_len(upper.protocol, packet, upper.offset)? else { return Some(upper) };
         if upper.protocol == ip_protocol::FRAGMENT {
             let header = FragmentHeader::at(packet, upper.offset)?;
             let fragment = Fragment {
                 at: upper.offset,
-                announced_at,
+                announced_at: upper.announced_at,
                 offset: header.offset(),
                 more_fragments: header.more_fragments(),
                 id: header.id.get(),
             };
             upper.fragment = Some(fragment);
         }
-        announced_at = upper.offset;
+        upper.announced_at = upper.offset;
         upper.protocol = *packet.get(upper.offset)?;
         upper.offset += len;
         if upper.fragment.is_some_and(|fragment| fragment.offset != 0) {
@@ -216,8 +218,12 @@ mod tests {
         [bytes, hex(ADDRESSES), payload].concat()
     }
 
-    fn whole(protocol: u8, offset: usize) -> Option<UpperLayer> {
-        Some(UpperLayer { protocol, offset, fragment: None })
+    fn whole(protocol: u8, offset: usize) -> Option<(u8, usize, Option<Fragment>)> {
+        Some((protocol, offset, None))
+    }
+
+    fn found(packet: &[u8]) -> Option<(u8, usize, Option<Fragment>)> {
+        upper_layer(packet).map(|upper| (upper.protocol, upper.offset, upper.fragment))
     }
 
     #[test]
@@ -234,8 +240,7 @@ mod tests {
     #[test]
     fn a_recorded_tcp_segment_behind_hop_by_hop_options_is_intact() {
         let bytes = packet(0, "0600010400000000 9088005000000001000000005002ffffc1890000");
-        let upper = upper_layer(&bytes);
-        assert_eq!(upper, whole(ip_protocol::TCP, 48));
+        assert_eq!(found(&bytes), whole(ip_protocol::TCP, 48));
         let header = Ipv6Header::of(&bytes).unwrap();
         assert!(pseudo_sum(header, 6, 20).and(Sum::of(&bytes[48..])).is_valid());
     }
@@ -243,40 +248,40 @@ mod tests {
     #[test]
     fn every_kind_of_extension_is_stepped_over() {
         let udp = "0035 0035 0008 0000";
-        assert_eq!(upper_layer(&packet(17, udp)), whole(17, 40));
-        assert_eq!(upper_layer(&packet(60, &format!("1100010400000000{udp}"))), whole(17, 48));
-        assert_eq!(upper_layer(&packet(43, &format!("11010104{:024}{udp}", 0))), whole(17, 56));
-        assert_eq!(upper_layer(&packet(51, &format!("1104{:044}{udp}", 0))), whole(17, 64));
+        assert_eq!(found(&packet(17, udp)), whole(17, 40));
+        assert_eq!(found(&packet(60, &format!("1100010400000000{udp}"))), whole(17, 48));
+        assert_eq!(found(&packet(43, &format!("11010104{:024}{udp}", 0))), whole(17, 56));
+        assert_eq!(found(&packet(51, &format!("1104{:044}{udp}", 0))), whole(17, 64));
         assert_eq!(
             upper_layer(&packet(0, &format!("3c000104000000002c00010400000000 1100000000000000{udp}")))
                 .map(|upper| (upper.protocol, upper.offset)),
             Some((17, 64))
         );
-        assert_eq!(upper_layer(&packet(59, "")), whole(59, 40));
+        assert_eq!(found(&packet(59, "")), whole(59, 40));
     }
 
     #[test]
     fn a_recorded_first_fragment_leads_to_its_udp_header_and_a_later_one_to_its_middle() {
         let first = packet(0x2c, "1100000100001001 80e80050 03f06a2b");
         let fragment = Fragment { at: 40, announced_at: 6, offset: 0, more_fragments: true, id: 0x1001 };
-        assert_eq!(upper_layer(&first), Some(UpperLayer { protocol: 17, offset: 48, fragment: Some(fragment) }));
+        assert_eq!(found(&first), Some((17, 48, Some(fragment))));
         // next header "destination options", which must not be read in a later piece
         let later = packet(0, "2c00010400000000 3c000200 00001001 ffffffff");
         let fragment = Fragment { at: 48, announced_at: 40, offset: 512, more_fragments: false, id: 0x1001 };
-        assert_eq!(upper_layer(&later), Some(UpperLayer { protocol: 60, offset: 56, fragment: Some(fragment) }));
+        assert_eq!(found(&later), Some((60, 56, Some(fragment))));
         assert_eq!(FragmentHeader::new(60, 512, false, 0x1001).as_bytes(), &later[48..56]);
     }
 
     #[test]
     fn a_chain_that_is_cut_off_or_too_long_leads_nowhere() {
         let options = packet(0, "1101010400000000 0000000000000000");
-        assert_eq!(upper_layer(&options), whole(17, 56));
+        assert_eq!(found(&options), whole(17, 56));
         for len in 0..options.len() {
-            assert_eq!(upper_layer(&options[..len]), None, "{len} bytes");
+            assert_eq!(found(&options[..len]), None, "{len} bytes");
         }
         let chain = |n: usize| packet(60, &format!("{}1100010400000000", "3c00010400000000".repeat(n - 1)));
-        assert_eq!(upper_layer(&chain(EXTENSIONS_MAX)), whole(17, 40 + 8 * EXTENSIONS_MAX));
-        assert_eq!(upper_layer(&chain(EXTENSIONS_MAX + 1)), None);
+        assert_eq!(found(&chain(EXTENSIONS_MAX)), whole(17, 40 + 8 * EXTENSIONS_MAX));
+        assert_eq!(found(&chain(EXTENSIONS_MAX + 1)), None);
     }
 
     #[test]

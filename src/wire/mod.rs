@@ -12,6 +12,7 @@ pub mod gre;
 pub mod gue;
 pub mod icmp;
 pub mod icmpv6;
+pub mod ip;
 pub mod ip_protocol;
 pub mod ipv4;
 pub mod ipv6;

@@ -1,10 +1,12 @@
 //! Frame → [`Parsed`]: where the headers begin and what the packet path decides by, found out once a packet.
 //!
-//! Checked as IPVS checks (ip_rcv, ip_vs_fill_iph): Ethernet, one 802.1Q tag, IPv4 version, lengths and header checksum,
-//! room for the ports. Not checked: anything in the transport header, which passes unchanged.
+//! Checked as IPVS checks (ip_rcv, ip6_rcv, ip_vs_fill_iph): Ethernet, one 802.1Q tag, IP version, lengths and IPv4's
+//! header checksum, IPv6's extension headers up to the transport header, room for the ports. Not checked: anything in the transport header, which passes unchanged.
 
+use super::Header;
 use super::ethernet::ethertype;
-use super::ip_protocol::{ICMP, SCTP, TCP, UDP};
+use super::ip_protocol::{ICMP, ICMPV6, SCTP, TCP, UDP};
+use super::ipv6::{HEADER_LEN, Ipv6Header, upper_layer};
 
 /// What kind of packet a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -41,6 +43,9 @@ pub struct Parsed {
     pub ip_len: u16,
     /// TCP flags; 0 for other protocols and for a packet that ends within its TCP header.
     pub tcp_flags: u8,
+    /// IPv6 only: the flags that IPVS's state machine sees. It takes the TCP header to follow the fixed header at once,
+    /// whatever extension headers there are (tcp_state_transition).
+    pub state_flags: u8,
     /// Any fragment of a larger packet, the first one included: its transport header may not be there.
     pub fragment: bool,
     /// Source and destination port as they stand in the packet, in memory order; 0 without ports.
@@ -56,6 +61,7 @@ impl Parsed {
 
 /// Without options (RFC 9293 §3.1).
 const TCP_LEN: usize = 20;
+const TCP_FLAGS_AT: usize = 13;
 
 #[inline(always)]
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -109,7 +115,7 @@ fn parse_network(head: &[u8], frame_len: usize, l3: usize, vlan: u16, parsed: &m
             parse_ipv4(head, frame_len, l3, vlan, header, parsed)?;
         }
         ethertype::ARP => *parsed = bare(Kind::Arp, l3, vlan, frame_len),
-        ethertype::IPV6 => *parsed = bare(Kind::Ipv6, l3, vlan, frame_len),
+        ethertype::IPV6 => parse_ipv6(head, frame_len, l3, vlan, parsed)?,
         _ => return Err(Malformed::UnknownEthertype),
     }
     Ok(())
@@ -122,7 +128,18 @@ fn too_short(head: &[u8], frame_len: usize, _l3: usize) -> Malformed {
 fn bare(kind: Kind, l3: usize, vlan: u16, frame_len: usize) -> Parsed {
     let ip_len = (frame_len - l3).min(usize::from(u16::MAX)) as u16;
     let l3 = l3 as u8;
-    Parsed { kind, vlan, l3, protocol: 0, l4: l3.into(), ip_len, tcp_flags: 0, fragment: false, ports: 0 }
+    Parsed {
+        kind,
+        vlan,
+        l3,
+        protocol: 0,
+        l4: l3.into(),
+        ip_len,
+        tcp_flags: 0,
+        state_flags: 0,
+        fragment: false,
+        ports: 0,
+    }
 }
 
 /// `header` bytes of IPv4 header at `l3` are in `head`.
@@ -159,6 +176,46 @@ fn parse_ipv4(
     parse_transport(head, frame_len, l3 + header, l3 + usize::from(ip_len), ip[9], parsed)
 }
 
+/// RFC 8200. A head that ends before the upper layer does asks for more of the frame.
+fn parse_ipv6(head: &[u8], frame_len: usize, l3: usize, vlan: u16, parsed: &mut Parsed) -> Result<(), Malformed> {
+    let ip = Ipv6Header::at(head, l3).ok_or(Malformed::Truncated)?;
+    if ip.version() != 6 {
+        return Err(Malformed::IpHeaderBad);
+    }
+    let ip_len = u16::try_from(ip.total_len()).map_err(|_| Malformed::IpLengthBad)?;
+    let end = l3 + usize::from(ip_len);
+    if end > frame_len {
+        return Err(Malformed::IpLengthBad);
+    }
+    (parsed.kind, parsed.vlan, parsed.l3, parsed.ip_len) = (Kind::Ipv6, vlan, l3 as u8, ip_len);
+    if matches!(ip.next_header, TCP | UDP) {
+        (parsed.protocol, parsed.l4, parsed.fragment) = (ip.next_header, (l3 + HEADER_LEN) as u16, false);
+        parse_transport(head, frame_len, l3 + HEADER_LEN, end, ip.next_header, parsed)?;
+        parsed.state_flags = parsed.tcp_flags;
+        return Ok(());
+    }
+    parse_extensions(head, frame_len, end, parsed)
+}
+
+#[cold]
+fn parse_extensions(head: &[u8], frame_len: usize, end: usize, parsed: &mut Parsed) -> Result<(), Malformed> {
+    let l3 = usize::from(parsed.l3);
+    let is_cut_off = head.len() < end;
+    let upper = match upper_layer(&head[l3..end.min(head.len())]) {
+        Some(upper) => upper,
+        None if is_cut_off => return Err(Malformed::Truncated),
+        None => return Err(Malformed::IpHeaderBad),
+    };
+    (parsed.protocol, parsed.l4) = (upper.protocol, (l3 + upper.offset) as u16);
+    parsed.fragment = upper.fragment.is_some();
+    parsed.state_flags = head.get(l3 + HEADER_LEN + TCP_FLAGS_AT).copied().unwrap_or(0);
+    if parsed.fragment {
+        (parsed.tcp_flags, parsed.ports) = (0, 0);
+        return Ok(());
+    }
+    parse_transport(head, frame_len, l3 + upper.offset, end, upper.protocol, parsed)
+}
+
 /// `l4` is where the transport header begins, `end` where the IP packet ends.
 #[inline(always)]
 fn parse_transport(
@@ -173,19 +230,19 @@ fn parse_transport(
     let wanted = match protocol {
         // whole headers, although only ports and flags are read here: rewriting wants the checksums in the head too
         TCP => TCP_LEN,
-        UDP | ICMP => 8,
+        UDP | ICMP | ICMPV6 => 8,
         SCTP => 4,
         _ => return Ok(()),
     };
     if let Some(transport) = head.get(l4..l4 + wanted)
         && l4 + wanted <= end
     {
-        if protocol != ICMP {
+        if !is_icmp(protocol) {
             parsed.ports = u32::from_ne_bytes([transport[0], transport[1], transport[2], transport[3]]);
         }
         if protocol == TCP {
             // RFC 9293 §3.1
-            parsed.tcp_flags = transport[13];
+            parsed.tcp_flags = transport[TCP_FLAGS_AT];
         }
         return Ok(());
     }
@@ -200,12 +257,16 @@ fn parse_short_transport(head: &[u8], frame_len: usize, end: usize, parsed: &mut
         return Err(Malformed::Truncated);
     }
     match head.get(l4..l4 + 4) {
-        Some(ports) if l4 + 4 <= end && parsed.protocol != ICMP => {
+        Some(ports) if l4 + 4 <= end && !is_icmp(parsed.protocol) => {
             parsed.ports = u32::from_ne_bytes([ports[0], ports[1], ports[2], ports[3]]);
             Ok(())
         }
         _ => Err(Malformed::L4Truncated),
     }
+}
+
+fn is_icmp(protocol: u8) -> bool {
+    matches!(protocol, ICMP | ICMPV6)
 }
 
 /// RFC 1071 over a header of 20 to 60 bytes: its words, the checksum among them, add up to minus zero, which is 0 modulo

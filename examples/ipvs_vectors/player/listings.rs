@@ -46,7 +46,7 @@ fn print(kind: &str, world: &World) -> Option<Vec<u8>> {
         "persist" => services(&mut out, world, style(Columns::Persistence)),
         "thr" => services(&mut out, world, style(Columns::Thresholds)),
         "Sn" => save::save(&mut out, world.services()),
-        "timeout" => listing::timeouts(&mut out, &(&*world.state().snapshot().timeouts).into()),
+        "timeout" => listing::timeouts(&mut out, &world.state().snapshot().timeouts.global().into()),
         "Lnc" => connections(&mut out, world),
         _ => return None,
     };

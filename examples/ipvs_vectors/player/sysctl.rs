@@ -14,6 +14,12 @@ pub fn set(settings: &mut Settings, key: &str, value: &Value) -> Result<bool, St
         "pmtu_disc" => settings.pmtu_disc = number()? != 0,
         "drop_packet" => settings.drop_packet = number()? as u8,
         "am_droprate" => settings.am_droprate = number()? as u32,
+        "sloppy_sctp" => settings.sloppy_sctp = number()? != 0,
+        "expire_quiescent_template" => settings.expire_quiescent_template = number()? != 0,
+        "drop_entry" => settings.drop_entry = number()? as u8,
+        "cache_bypass" => settings.cache_bypass = number()? != 0,
+        "nat_icmp_send" => settings.nat_icmp_send = number()? != 0,
+        "schedule_icmp" => settings.schedule_icmp = number()? != 0,
         "secure_tcp" => settings.secure_tcp = number()? as u8,
         // the director has no connection tracking of netfilter's to keep or to do without
         "conntrack" => {}
@@ -24,7 +30,5 @@ pub fn set(settings: &mut Settings, key: &str, value: &Value) -> Result<bool, St
 
 /// Set to what holds anyway, so nothing is missing.
 fn is_default(name: &str, value: &Value) -> bool {
-    const OFF: [&str; 5] =
-        ["cache_bypass", "expire_quiescent_template", "ignore_tunneled", "nat_icmp_send", "schedule_icmp"];
-    OFF.contains(&name) && value.as_i64() == Some(0)
+    name == "ignore_tunneled" && value.as_i64() == Some(0)
 }

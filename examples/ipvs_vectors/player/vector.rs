@@ -13,10 +13,22 @@ pub struct Vector {
     #[serde(default)]
     pub setup: Vec<Record>,
     #[serde(default)]
+    pub fwmark_rules: Vec<MarkRule>,
+    #[serde(default)]
     pub initial: TableChanges,
     pub steps: Vec<Step>,
     #[serde(default, rename = "final")]
     pub last: BTreeMap<String, String>,
+}
+
+/// What gets a mark; no ports: all.
+#[derive(Debug, Deserialize)]
+pub struct MarkRule {
+    pub l4: String,
+    pub dst: String,
+    #[serde(default)]
+    pub dport: Vec<u16>,
+    pub mark: u32,
 }
 
 #[derive(Debug, Deserialize)]

@@ -12,11 +12,11 @@ use pollux::control::counts::Counts;
 use pollux::control::ipvsadm::{self, Command};
 use pollux::control::state::{Opened, State};
 use pollux::dataplane::director::{Director, Parameters};
+use pollux::dataplane::listing::ConnectionRow;
 use pollux::dataplane::vec_frame::{VecFrame, VecOutlet};
 use pollux::model::settings::Settings;
-use pollux::model::{DestId, DropReason, PortId, Protocol, Time, WorkerId};
-use pollux::tables::connections::{Conn, flags};
-use pollux::wire::address::{Address, Ip4};
+use pollux::model::{DestId, DropReason, InterfaceId, MarkRule, PortId, Time, WorkerId};
+use pollux::wire::ip_protocol;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -178,29 +178,22 @@ impl World {
     /// Every connection.
     pub fn connections(&self) -> Vec<Connection> {
         let mut all = Vec::new();
-        let mut cursor = 1;
+        let mut cursor = self.director.list(0, 1 << 16, |row| all.push(connection(&row)));
         while cursor != 0 {
-            cursor = self.director.connections().page(cursor, 1 << 16, |_, conn| all.push(self.connection(conn)));
+            cursor = self.director.list(cursor, 1 << 16, |row| all.push(connection(&row)));
         }
         all
     }
+}
 
-    fn connection(&self, conn: &Conn<Ip4>) -> Connection {
-        let at = |address: Ip4, port: [u8; 2]| SocketAddr::new(address.to_ip(), u16::from_be_bytes(port));
-        let protocol = Protocol::from_number(conn.protocol).unwrap_or(Protocol::Ip);
-        let ticks = conn.timer.deadline.since(self.now.tick());
-        let state = match conn.has(flags::TEMPLATE) {
-            true => "TEMPLATE",
-            false => pollux::model::state::state_name(protocol, conn.state),
-        };
-        Connection {
-            protocol: protocol.name(),
-            client: at(conn.client, conn.client_port),
-            virt: at(conn.virt, conn.virtual_port),
-            server: at(conn.server, conn.server_port),
-            state,
-            expires_s: f64::from(ticks) / 100.0,
-        }
+fn connection(row: &ConnectionRow) -> Connection {
+    Connection {
+        protocol: row.protocol.name(),
+        client: row.client,
+        virt: row.virt,
+        server: row.server,
+        state: if row.is_template { "TEMPLATE" } else { row.state },
+        expires_s: f64::from(row.expires_ticks) / 100.0,
     }
 }
 
@@ -250,9 +243,32 @@ fn config(vector: &Vector) -> Result<(Config, Vec<Opened>), String> {
         ports,
         routes: topology.routes.iter().map(route).collect::<Result<_, String>>()?,
         neighbours: topology.neigh.iter().map(neighbour).collect::<Result<_, String>>()?,
+        marks: marks(vector, index)?,
         services: Vec::new(),
     };
     Ok((config, opened))
+}
+
+/// The classification of what comes in from the clients.
+fn marks(vector: &Vector, port: impl Fn(&String) -> Result<usize, String>) -> Result<Vec<MarkRule>, String> {
+    let mut rules = Vec::new();
+    for rule in &vector.fwmark_rules {
+        let interface = Some(InterfaceId(port(&"ext".to_owned())? as u16));
+        let protocol = Some(match rule.l4.as_str() {
+            "tcp" => ip_protocol::TCP,
+            "udp" => ip_protocol::UDP,
+            "sctp" => ip_protocol::SCTP,
+            other => return Err(format!("no protocol {other} for marks")),
+        });
+        let (mark, destination) = (rule.mark, Some(net(&rule.dst)?));
+        let any = [None];
+        let ports: Vec<_> = rule.dport.iter().map(|port| Some(*port..=*port)).collect();
+        for destination_ports in if ports.is_empty() { &any[..] } else { &ports[..] } {
+            let destination_ports = destination_ports.clone();
+            rules.push(MarkRule { mark, protocol, destination, destination_ports, interface, ..MarkRule::default() });
+        }
+    }
+    Ok(rules)
 }
 
 fn net(text: &str) -> Result<IpNet, String> {

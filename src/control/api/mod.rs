@@ -95,8 +95,9 @@ pub struct ServiceSpec {
     /// 0: no persistence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistence_timeout_s: Option<u32>,
+    /// `255.255.255.0`, or a prefix length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub persistence_prefix_len: Option<u8>,
+    pub persistence_mask: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_packet: Option<bool>,
     /// Name of the `[[port]]` that answers ARP for the address; empty: the one whose subnet it lies in.

@@ -20,7 +20,9 @@ pub struct ServiceView {
     /// As `ipvsadm -b` takes them: `sh-port`, `mh-fallback`, `flag-3`.
     pub scheduler_flags: Vec<String>,
     pub persistence_timeout_s: Option<u32>,
-    pub persistence_prefix_len: Option<u8>,
+    /// Absent when every client counts for itself; an IPv4 mask, or a prefix length for IPv6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistence_mask: Option<String>,
     /// `sip`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistence_engine: Option<String>,

@@ -21,6 +21,7 @@ pub(super) struct File {
     pub port: Vec<Spanned<PortTable>>,
     pub route: Vec<Spanned<RouteTable>>,
     pub neighbour: Vec<Spanned<NeighbourTable>>,
+    pub mark: Vec<Spanned<MarkTable>>,
     pub service: Vec<Spanned<ServiceTable>>,
 }
 
@@ -82,12 +83,18 @@ impl Switch {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct IpvsTable {
     pub sloppy_tcp: Option<Switch>,
+    pub sloppy_sctp: Option<Switch>,
     pub expire_nodest_conn: Option<Switch>,
+    pub expire_quiescent_template: Option<Switch>,
     pub conn_reuse_mode: Option<u8>,
     pub pmtu_disc: Option<Switch>,
     pub drop_packet: Option<u8>,
     pub am_droprate: Option<u32>,
+    pub drop_entry: Option<u8>,
     pub secure_tcp: Option<u8>,
+    pub cache_bypass: Option<Switch>,
+    pub nat_icmp_send: Option<Switch>,
+    pub schedule_icmp: Option<Switch>,
     pub lblc_expiration_s: Option<u32>,
     pub lblcr_expiration_s: Option<u32>,
 }
@@ -127,18 +134,46 @@ pub(super) struct NeighbourTable {
     pub mac: Text,
 }
 
+/// A port, or a range of them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum PortsText {
+    One(u16),
+    Range(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MarkTable {
+    pub mark: u32,
+    pub protocol: Option<Text>,
+    pub source: Option<Text>,
+    pub destination: Option<Text>,
+    pub source_port: Option<Spanned<PortsText>>,
+    pub destination_port: Option<Spanned<PortsText>>,
+    pub port: Option<Text>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServiceTable {
     pub protocol: Option<Text>,
     pub address: Option<Text>,
     pub mark: Option<Spanned<u32>>,
+    pub family: Option<Text>,
     pub scheduler: Option<Text>,
     pub scheduler_flags: Vec<Text>,
     pub persistence_timeout_s: Option<Spanned<u32>>,
     pub persistence_mask: Option<Text>,
+    pub persistence_engine: Option<Text>,
     pub one_packet: Option<Spanned<bool>>,
     pub port: Option<Text>,
+    pub tcp_established_s: Option<u32>,
+    pub tcp_fin_wait_s: Option<u32>,
+    pub udp_s: Option<u32>,
+    pub drain_deadline_s: Option<u32>,
+    pub reset_on_idle_expiry: bool,
+    pub reschedule_udp: bool,
     pub destination: Vec<Spanned<DestinationTable>>,
 }
 
@@ -147,6 +182,9 @@ pub(super) struct ServiceTable {
 pub(super) struct DestinationTable {
     pub address: Text,
     pub forward: Option<Text>,
+    pub tunnel: Option<Text>,
+    pub tunnel_port: Option<Spanned<u16>>,
+    pub tunnel_checksum: Option<Text>,
     pub weight: Option<Spanned<u32>>,
     pub threshold_upper: Option<Spanned<u32>>,
     pub threshold_lower: Option<Spanned<u32>>,

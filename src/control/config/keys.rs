@@ -5,7 +5,7 @@
 
 use Absent::{Default, Means, Required};
 use Change::{Reload, Restart};
-use Kind::{Boolean, Number, Numbers, Switch, Text, Texts, Word};
+use Kind::{Boolean, Number, Numbers, Ports, Switch, Text, Texts, Word};
 
 /// A table of the file, in the order of `docs/configuration.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub enum Table {
     Port,
     Route,
     Neighbour,
+    Mark,
     Service,
     Destination,
 }
@@ -35,6 +36,7 @@ impl Table {
         Self::Port,
         Self::Route,
         Self::Neighbour,
+        Self::Mark,
         Self::Service,
         Self::Destination,
     ];
@@ -52,6 +54,7 @@ impl Table {
             Self::Port => "[[port]]",
             Self::Route => "[[route]]",
             Self::Neighbour => "[[neighbour]]",
+            Self::Mark => "[[mark]]",
             Self::Service => "[[service]]",
             Self::Destination => "[[service.destination]]",
         }
@@ -69,8 +72,16 @@ impl Table {
             Self::Ip => "What happens to packets that are no service's.",
             Self::Port => "An interface of the director: a DPDK device, or one VLAN of it. At least one is needed.",
             Self::Route => "A way to networks that no port is connected to. The longest matching prefix wins.",
-            Self::Neighbour => "A next hop whose MAC address is fixed; all others are asked for by ARP.",
-            Self::Service => "A virtual service.",
+            Self::Neighbour => "A next hop whose MAC address is fixed; all others are asked for, by ARP or ND.",
+            Self::Mark => {
+                "A rule that gives packets a mark, as a firewall's: of the rules that fit a packet the first one counts, in \
+                 the order of the file. All that a rule names must fit. Packets whose mark is a service's are taken \
+                 whatever address they have."
+            }
+            Self::Service => {
+                "A virtual service. Its own timeouts and what comes after them are not the kernel's; without them it \
+                 behaves as the kernel does."
+            }
             Self::Destination => {
                 "A real server of the `[[service]]` above it. Destinations enter a service as if by `ipvsadm -a`, in \
                  the order of the file."
@@ -126,6 +137,8 @@ pub enum Kind {
     Switch,
     Texts,
     Numbers(i64, i64),
+    /// A port, or a range of them as text.
+    Ports,
 }
 
 impl Kind {
@@ -137,6 +150,7 @@ impl Kind {
             Switch => "a boolean or 0 or 1",
             Texts => "an array of strings",
             Numbers(..) => "an array of integers",
+            Ports => "an integer or a string",
         }
     }
 
@@ -197,6 +211,7 @@ impl Key {
             Number(min, max) | Numbers(min, max) => format!("{} to {}", separated(min), separated(max)),
             Boolean => "true, false".to_owned(),
             Switch => "true, false, 1, 0".to_owned(),
+            Ports => "0 to 65535; a range as in `\"5000-5010\"`".to_owned(),
             Text | Texts => String::new(),
         };
         [of_kind.as_str(), self.allowed].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("; ")
@@ -284,8 +299,12 @@ keys! {
     Ipvs {
         "sloppy_tcp" Switch, "", Default("false"), "", "true", Reload,
             "Schedule a TCP connection on any packet but a RST, not only on a SYN.";
+        "sloppy_sctp" Switch, "", Default("false"), "", "true", Reload,
+            "Schedule an SCTP association on any packet, not only on an INIT.";
         "expire_nodest_conn" Switch, "", Default("false"), "", "true", Reload,
             "A packet of a connection whose destination was removed expires the connection.";
+        "expire_quiescent_template" Switch, "", Default("false"), "", "true", Reload,
+            "Persistence to a quiesced destination (weight 0) ends: its clients are scheduled anew.";
         "conn_reuse_mode" Number(0, 3), "", Default("1"), "", "0", Reload,
             "A SYN that hits a finished connection: 0 reuses it, 1 schedules anew, 2 and 3 do so in FIN_WAIT as well \
              when no reply was seen.";
@@ -296,9 +315,19 @@ keys! {
              short; tables are made at the start, so it never is.";
         "am_droprate" Number(1, 1_000_000), "packets", Default("10"), "", "100", Reload,
             "One in so many packets is dropped with `drop_packet`.";
+        "drop_entry" Number(0, 3), "", Default("0"), "", "3", Reload,
+            "3: once a second one part in 32 of the connection table is looked through, and connections that are only \
+             half open, or hardly used, are ended. 1 and 2 as with `drop_packet`.";
         "secure_tcp" Number(0, 3), "", Default("0"), "", "3", Reload,
             "3: a TCP connection whose server has answered is in SYNACK, and established by its client alone. 1 and 2 as \
              with `drop_packet`.";
+        "cache_bypass" Switch, "", Default("false"), "", "true", Reload,
+            "A marked packet for which its service has no destination goes to where it is addressed, for transparent \
+             caches.";
+        "nat_icmp_send" Switch, "", Default("false"), "", "true", Reload,
+            "A destination behind NAT is told by ICMP when its packet belongs to no connection.";
+        "schedule_icmp" Switch, "", Default("false"), "", "true", Reload,
+            "An ICMP error about an unknown connection is scheduled as the packet that it quotes.";
         "lblc_expiration_s" TIMEOUT, "seconds", Default("86_400"), "", "3_600", Reload,
             "Scheduler lblc: unused time after which a cache entry goes.";
         "lblcr_expiration_s" TIMEOUT, "seconds", Default("86_400"), "", "3_600", Reload,
@@ -338,27 +367,60 @@ keys! {
             "Its IP address.";
         "mac" Text, "", Required, "a unicast MAC address", r#""02:00:00:00:00:02""#, Reload, "Its MAC address.";
     }
+    Mark {
+        "mark" Number(0, u32::MAX as i64), "", Required, "0 is none, whatever later rules say", "7", Reload, "The mark.";
+        "protocol" Word(&["tcp", "udp", "sctp", "icmp", "icmpv6", "ah", "esp"]), "", Means("any"), "", r#""tcp""#, Reload,
+            "The packet's protocol.";
+        "source" Text, "", Means("any"), "a network with prefix length, or an address", r#""203.0.113.0/24""#, Reload,
+            "Where it comes from.";
+        "destination" Text, "", Means("any"), "as `source`, and of its family", r#""192.0.2.128/26""#, Reload,
+            "Where it is addressed to.";
+        "source_port" Ports, "", Means("any"), "only with `protocol` tcp, udp or sctp", r#""1024-65535""#, Reload,
+            "Its source port.";
+        "destination_port" Ports, "", Means("any"), "only with `protocol` tcp, udp or sctp", "80", Reload,
+            "Its destination port.";
+        "port" Text, "", Means("any"), "the name of a `[[port]]`", r#""client""#, Reload, "The port it came in by.";
+    }
     Service {
         "protocol" Text, "", Means("required, unless there is `mark`"),
-            r#""tcp", "udp"; "sctp" is not supported yet"#, r#""udp""#, Reload, "The service's protocol.";
+            r#""tcp", "udp", "sctp""#, r#""udp""#, Reload, "The service's protocol.";
         "address" Text, "", Means("required, unless there is `mark`"),
-            "`ADDRESS:PORT`; unique together with `protocol`", r#""192.0.2.10:80""#, Reload,
-            "The virtual address (VIP) and port.";
-        "mark" Number(1, u32::MAX as i64), "", Means("none"), "not supported yet", "7", Reload,
-            "The firewall mark that makes a packet the service's, instead of `protocol` and `address`.";
+            "`ADDRESS:PORT`, `[ADDRESS]:PORT` for IPv6; unique together with `protocol`", r#""192.0.2.10:80""#, Reload,
+            "The virtual address (VIP) and port. Port 0 is every port that has no service of its own; it needs \
+             persistence.";
+        "mark" Number(1, u32::MAX as i64), "", Means("none"), "unique together with `family`", "7", Reload,
+            "The mark (see `[[mark]]`) that makes a packet the service's, instead of `protocol` and `address`.";
+        "family" Word(&["ipv4", "ipv6"]), "", Default(r#""ipv4""#), "only with `mark`", r#""ipv6""#, Reload,
+            "Of the packets with the mark, those of this family.";
         "scheduler" Text, "", Default(r#""wlc""#), "the name of a scheduler", r#""wrr""#, Reload,
             "How destinations are chosen for new connections.";
         "scheduler_flags" Texts, "", Default("[]"),
             r#""sh-fallback", "sh-port" with scheduler sh; "flag-1", "flag-2", "flag-3" with any"#,
             r#"["sh-port"]"#, Reload, "Flags of the scheduler (`ipvsadm -b`).";
-        "persistence_timeout_s" TIMEOUT, "seconds", Means("no persistence"), "not supported yet",
+        "persistence_timeout_s" TIMEOUT, "seconds", Means("no persistence"), "",
             "360", Reload, "Clients come back to the same destination for so long (`ipvsadm -p`).";
-        "persistence_mask" Text, "", Means("every client for itself"), "not supported yet", r#""255.255.255.0""#, Reload,
-            "Clients of one network count as one (`ipvsadm -M`).";
-        "one_packet" Boolean, "", Default("false"), "`true` is not supported yet", "true", Reload,
+        "persistence_mask" Text, "", Means("every client for itself"),
+            "an IPv4 mask, also one with gaps; for IPv6 a prefix length like `\"64\"`; only with `persistence_timeout_s`",
+            r#""255.255.255.0""#, Reload, "Clients of one network count as one (`ipvsadm -M`).";
+        "persistence_engine" Word(&["sip"]), "", Means("none"), "only with `persistence_timeout_s`", r#""sip""#, Reload,
+            "What else makes a client: with `sip` a call (Call-ID) of SIP over UDP (`ipvsadm --pe`).";
+        "one_packet" Boolean, "", Default("false"), "", "true", Reload,
             "UDP: every packet is scheduled by itself (`ipvsadm -o`).";
         "port" Text, "", Means("the port whose network the address lies in"), "the name of a `[[port]]`",
-            r#""client""#, Reload, "The port that answers ARP for the address.";
+            r#""client""#, Reload, "The port that answers ARP or ND for the address.";
+        "tcp_established_s" TIMEOUT, "seconds", Means("that of `[timeouts]`"), "", "7_200", Reload,
+            "The service's own timeout of TCP, ESTABLISHED.";
+        "tcp_fin_wait_s" TIMEOUT, "seconds", Means("that of `[timeouts]`"), "", "60", Reload,
+            "The service's own timeout of TCP, FIN_WAIT.";
+        "udp_s" TIMEOUT, "seconds", Means("that of `[timeouts]`"), "", "30", Reload, "The service's own timeout of UDP.";
+        "drain_deadline_s" TIMEOUT, "seconds", Means("none: they end by themselves"), "", "600", Reload,
+            "The connections of a destination that is quiesced (weight 0) or removed end after so long.";
+        "reset_on_idle_expiry" Boolean, "", Default("false"), "", "true", Reload,
+            "An established TCP connection that ends because nothing came is reset: at both ends with `nat`, at the \
+             client's with `dr` and `tun`.";
+        "reschedule_udp" Boolean, "", Default("false"), "", "true", Reload,
+            "A UDP packet whose destination was removed or quiesced is scheduled anew at once, instead of when its \
+             connection has ended.";
     }
     Destination {
         "address" Text, "", Required, "`ADDRESS` or `ADDRESS:PORT`; unique in its service", r#""10.1.0.1:8080""#, Reload,
@@ -366,7 +428,14 @@ keys! {
              and `tun` allow.";
         "forward" Word(&["nat", "dr", "tun"]), "", Default(r#""dr""#), "", r#""nat""#, Reload,
             "How packets reach it: `nat` rewrites addresses, `dr` (direct routing) only MAC addresses, `tun` wraps \
-             them in IPIP.";
+             them in a tunnel. With `tun` the destination may be of another address family than the service.";
+        "tunnel" Word(&["ipip", "gue", "gre"]), "", Default(r#""ipip""#), "only with `forward = \"tun\"`", r#""gre""#,
+            Reload, "The tunnel's type (`ipvsadm --tun-type`).";
+        "tunnel_port" Number(1, 65_535), "", Means("none"), "required with `tunnel = \"gue\"`, and only there", "6080",
+            Reload, "The UDP port that GUE packets go to (`ipvsadm --tun-port`).";
+        "tunnel_checksum" Word(&["none", "full", "remote"]), "", Default(r#""none""#),
+            "only with `tunnel = \"gue\"` or, but for \"remote\", `\"gre\"`", r#""full""#, Reload,
+            "The checksum in the tunnel's header (`ipvsadm --tun-csum`, `--tun-remcsum`).";
         "weight" Number(0, WEIGHT_MAX), "", Default("1"), "", "3", Reload,
             "Its share of new connections; 0 quiesces: connections go on, new ones go elsewhere.";
         "threshold_upper" COUNT, "connections", Default("0"), "0 is unlimited", "1_000", Reload,
@@ -376,3 +445,26 @@ keys! {
             "Below so many it gets new ones again (`ipvsadm -y`).";
     }
 }
+
+/// Sysctls of the kernel's that are no keys here, and why: for whoever comes from there.
+pub const SYSCTLS_LEFT_OUT: &[(&str, &str)] = &[
+    ("amemthresh", "memory is never short: tables are made at the start"),
+    ("backup_only", SYNC),
+    ("conntrack", "no other connection tracking is kept: the director's own table is the only one"),
+    ("debug_level", "`pollux show drops` says what becomes of packets"),
+    ("est_cpulist", "rates are worked out by the control thread, which is not on the packets' way"),
+    ("est_nice", "rates are worked out by the control thread, which is not on the packets' way"),
+    ("ignore_tunneled", "what comes in through a tunnel is left to the host, as with 1"),
+    ("run_estimation", "rates are always worked out"),
+    ("snat_reroute", "replies are always routed by the address they have in the end, as with 1"),
+    ("sync_persist_mode", SYNC),
+    ("sync_ports", SYNC),
+    ("sync_qlen_max", SYNC),
+    ("sync_refresh_period", SYNC),
+    ("sync_retries", SYNC),
+    ("sync_sock_size", SYNC),
+    ("sync_threshold", SYNC),
+    ("sync_version", SYNC),
+];
+
+const SYNC: &str = "connections are not synchronised with other directors yet";

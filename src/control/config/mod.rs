@@ -7,7 +7,7 @@ pub mod diff;
 mod error;
 mod file;
 pub mod keys;
-pub(super) mod not_yet;
+mod not_yet;
 pub mod rules;
 mod shape;
 #[cfg(test)]
@@ -21,7 +21,7 @@ pub use error::{ConfigError, Problem};
 pub use crate::dataplane::worker::Idle;
 use crate::model::settings::Settings;
 use crate::model::timeouts::Timeouts;
-use crate::model::{Forward, Persistence, ServiceKey};
+use crate::model::{Departures, Forward, MarkRule, Persistence, ServiceKey};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
 use ipnet::IpNet;
@@ -39,6 +39,8 @@ pub struct Config {
     pub ports: Vec<PortConfig>,
     pub routes: Vec<RouteConfig>,
     pub neighbours: Vec<NeighbourConfig>,
+    /// `[[mark]]`, with the index of a `[[port]]` as interface.
+    pub marks: Vec<MarkRule>,
     pub services: Vec<ServiceConfig>,
 }
 
@@ -130,6 +132,7 @@ pub struct ServiceConfig {
     pub options: Options,
     pub persistence: Option<Persistence>,
     pub one_packet: bool,
+    pub departures: Departures,
     /// The port that answers ARP and ND for the address, as an index into [`Config::ports`]; `None`: the one whose
     /// subnet the address lies in.
     pub port: Option<usize>,

@@ -1,7 +1,7 @@
 //! What a service and a destination must be, whoever asks for them: the file, or a command at run time.
 
 use super::{DestinationConfig, PortConfig, ServiceConfig, not_yet};
-use crate::model::{Forward, Protocol, ServiceKey};
+use crate::model::{Family, Forward, Protocol, ServiceKey, Tunnel, TunnelChecksum, TunnelKind};
 use hashbrown::{HashMap, HashSet};
 use std::net::IpAddr;
 
@@ -59,6 +59,12 @@ pub fn check_service(service: &ServiceConfig) -> Vec<Refusal> {
             "only UDP has one-packet scheduling; leave the key out, or use protocol = \"udp\"",
         ));
     }
+    if service.persistence.is_none() && matches!(service.key, ServiceKey::Virtual { port: 0, .. }) {
+        refused.push(refusal(
+            "address",
+            "port 0 (every port) needs persistence; add `persistence_timeout_s`, or give a port",
+        ));
+    }
     refused
 }
 
@@ -68,7 +74,9 @@ pub fn check_destination(key: &ServiceKey, destination: &DestinationConfig, own:
     if let Some(owner) = own.owner(destination.address) {
         refused.push(refusal("address", not_yet::local_destination(destination.address, &owner)));
     }
+    refused.extend(check_family(key, destination));
     refused.extend(check_port(key, destination));
+    refused.extend(check_tunnel(destination.forward));
     let (upper, lower) = (destination.threshold_upper, destination.threshold_lower);
     if lower > upper {
         let unlimited = if upper == 0 { " (unlimited)" } else { "" };
@@ -76,6 +84,38 @@ pub fn check_destination(key: &ServiceKey, destination: &DestinationConfig, own:
         refused.push(refusal("threshold_lower", message));
     }
     refused
+}
+
+/// Only a tunnel carries packets of one family to an address of the other.
+fn check_family(key: &ServiceKey, destination: &DestinationConfig) -> Option<Refusal> {
+    let is_tunnel = matches!(destination.forward, Forward::Tun(_));
+    let differ = Family::of(destination.address) != key.family();
+    let word = destination.forward.word();
+    (differ && !is_tunnel).then(|| {
+        let message = "is of another address family than the service; only forward = \"tun\" takes it";
+        refusal("address", format!("{} with {word:?} {message}", destination.address))
+    })
+}
+
+fn check_tunnel(forward: Forward) -> Option<Refusal> {
+    let Forward::Tun(Tunnel { kind: TunnelKind::Gue, port: 0, .. }) = forward else { return None };
+    Some(refusal("tunnel_port", "missing; tunnel = \"gue\" needs the port it goes to"))
+}
+
+/// What is said of a tunnel and has no meaning there. The kernel takes it and does nothing with it.
+pub(super) fn check_tunnel_meaning(forward: Forward) -> Option<Refusal> {
+    let Forward::Tun(Tunnel { kind, port, checksum }) = forward else { return None };
+    match (kind, port, checksum) {
+        (TunnelKind::Ipip | TunnelKind::Gre, 1.., _) => {
+            Some(refusal("tunnel_port", format!("only tunnel = \"gue\" has a port, not {:?}", kind.name())))
+        }
+        (TunnelKind::Ipip, _, TunnelChecksum::Full | TunnelChecksum::Remote)
+        | (TunnelKind::Gre, _, TunnelChecksum::Remote) => {
+            let (word, kind) = (checksum.word(), kind.name());
+            Some(refusal("tunnel_checksum", format!("tunnel = {kind:?} has no checksum {word:?}; leave the key out")))
+        }
+        _ => None,
+    }
 }
 
 fn check_port(key: &ServiceKey, destination: &DestinationConfig) -> Option<Refusal> {

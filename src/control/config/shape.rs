@@ -4,7 +4,7 @@
 //! line and the nearest known name; serde stops at the first.
 
 use super::error::{Problems, did_you_mean, nearest, quoted, ticked};
-use super::keys::{Absent, Key, Kind, Table};
+use super::keys::{Absent, Key, Kind, SYSCTLS_LEFT_OUT, Table};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -84,6 +84,11 @@ fn check_table(table: Table, header: Range<usize>, entries: &DeTable<'_>, proble
 fn unknown_key(table: Table, name: &Spanned<std::borrow::Cow<'_, str>>, problems: &mut Problems<'_>) {
     let names: Vec<_> = table.keys().map(|key| key.name).chain(table.children().map(|t| t.name())).collect();
     let near = nearest(name.get_ref(), names.iter().copied()).map(ticked);
+    let left_out = SYSCTLS_LEFT_OUT.iter().find(|(sysctl, _)| table == Table::Ipvs && name.get_ref() == sysctl);
+    if let Some((_, reason)) = left_out {
+        let place = format!("{} {}", table.heading(), ticked(name.get_ref()));
+        return problems.add(name.span(), place, format!("a sysctl without a key here: {reason}; leave it out"));
+    }
     let message = format!("unknown key{} Known keys: {}", did_you_mean(near), names.join(", "));
     problems.add(name.span(), format!("{} {}", table.heading(), ticked(name.get_ref())), message);
 }
@@ -106,6 +111,8 @@ fn check_scalar(key: &Key, kind: Kind, value: &DeValue<'_>) -> Result<(), String
         (Kind::Text, DeValue::String(_)) | (Kind::Boolean | Kind::Switch, DeValue::Boolean(_)) => Ok(()),
         (Kind::Switch, DeValue::Integer(_)) => check_number(key, value, 0, 1),
         (Kind::Number(min, max), DeValue::Integer(_)) => check_number(key, value, min, max),
+        (Kind::Ports, DeValue::Integer(_)) => check_number(key, value, 0, u16::MAX.into()),
+        (Kind::Ports, DeValue::String(text)) => super::values::ports(text).map(|_| ()),
         (Kind::Word(words), DeValue::String(word)) => check_word(words, word),
         (_, other) => Err(wrong_type(key, other)),
     }

@@ -2,13 +2,13 @@
 //! allowed; where the text stood is the caller's to add.
 
 use super::error::quoted;
-use super::not_yet;
 use super::shape::unknown_word;
-use crate::model::{Forward, Protocol, Tunnel};
+use crate::model::{ClientMask, Family, Forward, Protocol, Tunnel};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
 use ipnet::IpNet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
 /// A unicast IP address.
 pub fn address(text: &str) -> Result<IpAddr, String> {
@@ -22,7 +22,7 @@ fn unicast(address: IpAddr) -> Result<IpAddr, String> {
     if address.is_unspecified() || address.is_loopback() || address.is_multicast() || is_broadcast {
         return Err(format!("{address} is not a unicast address of the network"));
     }
-    not_yet::family(address).map(|()| address)
+    Ok(address)
 }
 
 /// An address of a port, with the length of the prefix that is connected there.
@@ -54,14 +54,14 @@ pub fn network(text: &str) -> Result<IpNet, String> {
     if net.trunc() != net {
         return Err(format!("{} has bits set beyond its prefix; its network is \"{}\"", quoted(text), net.trunc()));
     }
-    not_yet::family(net.addr()).map(|()| net)
+    Ok(net)
 }
 
 /// `ADDRESS:PORT`, a service's address.
 pub fn service_address(text: &str) -> Result<SocketAddr, String> {
     let (ip, port) = destination_address(text)?;
     let port = port.ok_or_else(|| format!("{} needs a port, as in \"192.0.2.10:80\"", quoted(text)))?;
-    not_yet::every_port(port).map(|()| SocketAddr::new(ip, port))
+    Ok(SocketAddr::new(ip, port))
 }
 
 /// `ADDRESS` or `ADDRESS:PORT`, a destination's address.
@@ -106,9 +106,35 @@ pub fn protocol(text: &str) -> Result<Protocol, String> {
         "tcp" => Protocol::Tcp,
         "udp" => Protocol::Udp,
         "sctp" => Protocol::Sctp,
-        _ => return Err(unknown_word(text, ["tcp", "udp"].into_iter())),
+        _ => return Err(unknown_word(text, ["tcp", "udp", "sctp"].into_iter())),
     };
-    not_yet::protocol(protocol).map(|()| protocol)
+    Ok(protocol)
+}
+
+/// `80`, or `5000-5010`.
+pub fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    match (from.trim().parse(), to.trim().parse()) {
+        (Ok(from), Ok(to)) if from <= to => Ok(from..=to),
+        _ => Err(format!("{} is neither a port nor a range of ports like \"5000-5010\"", quoted(text))),
+    }
+}
+
+/// A network, or an address as one.
+pub fn network_or_address(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpAddr>().map_or_else(|_| network(text), |address| Ok(address.into()))
+}
+
+/// A mask of client addresses: `255.255.255.0` for IPv4, a prefix length for either family.
+pub fn client_mask(text: &str, family: Family) -> Result<ClientMask, String> {
+    let mask = text.strip_prefix('/').unwrap_or(text).parse().ok();
+    let of_length = |length: u8| Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0));
+    match (family, mask) {
+        (Family::V4, Some(ClientMask::V6(length @ 1..=32))) => Ok(ClientMask::V4(of_length(length))),
+        (_, Some(mask)) if mask.family() == family => Ok(mask),
+        (Family::V4, _) => Err(format!("{} is not a mask; expected one like \"255.255.255.0\"", quoted(text))),
+        (Family::V6, _) => Err(format!("{} is not a prefix length; expected one like \"64\"", quoted(text))),
+    }
 }
 
 /// A forwarding method.

@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::{Command, ServerSpec, ServiceSpec};
 use crate::control::config::{DestinationConfig, ServiceConfig, values};
 use crate::control::state::{DestinationEdit, Error, ServiceEdit, State};
-use crate::model::{Family, Persistence, PersistenceEngine, Time};
+use crate::model::{ClientMask, Departures, Persistence, PersistenceEngine, Time};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
 
@@ -54,7 +54,8 @@ fn edit_service(state: &mut State, spec: &ServiceSpec) -> Result<(), Failure> {
         options: Some(service.options),
         persistence: Some(service.persistence),
         one_packet: Some(service.one_packet),
-        // ipvsadm does not know of ports, so it does not change them
+        // ipvsadm does not know of these, so it does not change them
+        departures: None,
         port: None,
     };
     state.edit_service(&spec.key, &edit).map_err(|error| Failure::of_service(&error))
@@ -74,6 +75,7 @@ pub fn service_config(state: &State, spec: &ServiceSpec) -> Result<ServiceConfig
         options,
         persistence: persistence(spec)?,
         one_packet: spec.one_packet,
+        departures: Departures::default(),
         port: None,
         destinations: Vec::new(),
     })
@@ -82,9 +84,8 @@ pub fn service_config(state: &State, spec: &ServiceSpec) -> Result<ServiceConfig
 fn persistence(spec: &ServiceSpec) -> Result<Option<Persistence>, Failure> {
     let known = |name: &String| PersistenceEngine::from_name(name).ok_or_else(Failure::no_such_engine);
     let engine = spec.persistence_engine.as_ref().map(known).transpose()?;
-    let whole = if spec.key.family() == Family::V4 { 32 } else { 128 };
-    let prefix_len = spec.persistence_prefix_len.unwrap_or(whole);
-    Ok(spec.persistence_timeout_s.map(|timeout_s| Persistence { timeout_s, prefix_len, engine }))
+    let mask = spec.persistence_mask.unwrap_or(ClientMask::whole(spec.key.family()));
+    Ok(spec.persistence_timeout_s.map(|timeout_s| Persistence { timeout_s, mask, engine }))
 }
 
 /// The destination that `-a` asks for.

@@ -217,8 +217,7 @@ fn service_options(service: &ServiceView) -> String {
     }
     if let Some(timeout_s) = service.persistence_timeout_s {
         text += &format!(" persistent {timeout_s}");
-        let mask = mask(service.persistence_prefix_len, service.ipv6);
-        text += &mask.map_or_else(String::new, |mask| format!(" mask {mask}"));
+        text += &service.persistence_mask.as_ref().map_or_else(String::new, |mask| format!(" mask {mask}"));
     }
     if let Some(engine) = &service.persistence_engine {
         text += &format!(" pe {engine}");
@@ -227,18 +226,6 @@ fn service_options(service: &ServiceView) -> String {
         text += " ops";
     }
     text
-}
-
-/// A mask of single addresses goes without saying.
-pub fn mask(prefix_len: Option<u8>, ipv6: bool) -> Option<String> {
-    match prefix_len {
-        Some(length) if ipv6 && length < 128 => Some(length.to_string()),
-        Some(length) if !ipv6 && length < 32 => {
-            let bits = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-            Some(std::net::Ipv4Addr::from(bits).to_string())
-        }
-        _ => None,
-    }
 }
 
 /// The heading of `ipvsadm -Lnc`.

@@ -127,10 +127,6 @@ fn parse_service(line: &str) -> ServiceView {
     let at = words[1].parse::<SocketAddr>().ok();
     let ipv6 = at.map_or(words[2] == "IPv6", |at| at.is_ipv6());
     let flags = words.iter().find_map(|w| w.strip_prefix('(')).map(|w| w.trim_end_matches(')'));
-    let prefix_len = after("mask").map(|mask| match mask.parse() {
-        Ok(length) => length,
-        Err(_) => ipnet::ip_mask_to_prefix(mask.parse().unwrap()).unwrap(),
-    });
     ServiceView {
         protocol: if at.is_some() { words[0].to_lowercase() } else { "mark".to_owned() },
         address: at.map(|at| at.ip()),
@@ -140,7 +136,7 @@ fn parse_service(line: &str) -> ServiceView {
         scheduler: words[if at.is_none() && ipv6 { 3 } else { 2 }].to_owned(),
         scheduler_flags: flags.map_or(vec![], |flags| flags.split(',').map(str::to_owned).collect()),
         persistence_timeout_s: after("persistent").map(|timeout| timeout.parse().unwrap()),
-        persistence_prefix_len: after("persistent").map(|_| prefix_len.unwrap_or(if ipv6 { 128 } else { 32 })),
+        persistence_mask: after("mask").map(str::to_owned),
         persistence_engine: None,
         one_packet: words.contains(&"ops"),
         destinations: Vec::new(),

@@ -20,7 +20,7 @@ pub use failure::Failure;
 pub use parse::parse;
 
 use crate::control::state::TimeoutsEdit;
-use crate::model::{Forward, ServiceKey};
+use crate::model::{ClientMask, Forward, ServiceKey};
 use std::net::SocketAddr;
 
 /// What `--version` prints.
@@ -60,7 +60,7 @@ pub struct ServiceSpec {
     pub scheduler: String,
     pub scheduler_flags: Vec<String>,
     pub persistence_timeout_s: Option<u32>,
-    pub persistence_prefix_len: Option<u8>,
+    pub persistence_mask: Option<ClientMask>,
     pub persistence_engine: Option<String>,
     pub one_packet: bool,
 }

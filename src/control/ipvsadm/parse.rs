@@ -7,7 +7,7 @@ use super::permitted::{Group, Seen, Verb};
 use super::{Command, List, ServerSpec, ServiceSpec};
 use crate::control::config::values;
 use crate::control::state::TimeoutsEdit;
-use crate::model::{Family, Forward, Protocol, ServiceKey, Tunnel, TunnelChecksum, TunnelKind};
+use crate::model::{ClientMask, Family, Forward, Protocol, ServiceKey, Tunnel, TunnelChecksum, TunnelKind};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
 use std::net::{IpAddr, SocketAddr};
@@ -87,7 +87,7 @@ struct Line {
     scheduler: String,
     scheduler_flags: Vec<String>,
     persistence_timeout_s: Option<u32>,
-    persistence_prefix_len: Option<u8>,
+    persistence_mask: Option<ClientMask>,
     persistence_engine: Option<String>,
     one_packet: bool,
     server: Option<SocketAddr>,
@@ -110,7 +110,7 @@ impl Default for Line {
             scheduler: String::new(),
             scheduler_flags: Vec::new(),
             persistence_timeout_s: None,
-            persistence_prefix_len: None,
+            persistence_mask: None,
             persistence_engine: None,
             one_packet: false,
             server: None,
@@ -241,14 +241,12 @@ impl Line {
     fn netmask(&mut self, text: &str) -> Result<(), Failure> {
         self.seen.add(Group::Netmask)?;
         let illegal = |what: &str| Failure::usage(format!("illegal {what} specified"));
-        let prefix_len = if self.family() == Family::V6 {
-            number(text, 1, 128).ok_or_else(|| illegal("ipv6 netmask"))? as u8
-        } else {
-            let mask = text.parse().ok().filter(IpAddr::is_ipv4);
-            let mask = mask.and_then(|mask| ipnet::ip_mask_to_prefix(mask).ok()).filter(|length| *length > 0);
-            mask.ok_or_else(|| illegal("virtual server persistent mask"))?
+        let mask = match self.family() {
+            Family::V6 => number(text, 1, 128).map(|length| ClientMask::V6(length as u8)),
+            Family::V4 => text.parse().ok().map(ClientMask::V4),
         };
-        self.persistence_prefix_len = Some(prefix_len);
+        let what = if self.family() == Family::V6 { "ipv6 netmask" } else { "virtual server persistent mask" };
+        self.persistence_mask = Some(mask.ok_or_else(|| illegal(what))?);
         Ok(())
     }
 
@@ -291,8 +289,8 @@ impl Line {
     }
 
     fn tunnel_type(&mut self, text: &str) -> Result<(), Failure> {
-        let known = [TunnelKind::Ipip, TunnelKind::Gue, TunnelKind::Gre].into_iter().find(|kind| kind.name() == text);
-        self.tunnel.kind = known.ok_or_else(|| Failure::usage("illegal tunnel type specified"))?;
+        self.tunnel.kind =
+            TunnelKind::from_name(text).ok_or_else(|| Failure::usage("illegal tunnel type specified"))?;
         self.seen.add(Group::TunnelType)
     }
 
@@ -376,7 +374,7 @@ impl Line {
             scheduler,
             scheduler_flags: self.scheduler_flags,
             persistence_timeout_s: self.persistence_timeout_s,
-            persistence_prefix_len: self.persistence_prefix_len,
+            persistence_mask: self.persistence_mask,
             persistence_engine: self.persistence_engine,
             one_packet: self.one_packet,
         })

@@ -1,6 +1,6 @@
 //! `ipvsadm -S -n`: the command lines that make the services again. As with ipvsadm thresholds are not among them.
 
-use super::listing::{mask, place, sort};
+use super::listing::{place, sort};
 use crate::control::api::views::{DestinationView, ServiceView};
 use std::io::{self, Write};
 
@@ -32,7 +32,7 @@ fn options(service: &ServiceView) -> String {
     let mut text = String::new();
     if let Some(timeout_s) = service.persistence_timeout_s {
         text += &format!(" -p {timeout_s}");
-        text += &mask(service.persistence_prefix_len, service.ipv6).map_or_else(String::new, |m| format!(" -M {m}"));
+        text += &service.persistence_mask.as_ref().map_or_else(String::new, |mask| format!(" -M {mask}"));
     }
     if let Some(engine) = &service.persistence_engine {
         text += &format!(" --pe {engine}");

@@ -121,7 +121,7 @@ mod recorded {
                 }
                 listing::list(out, rows, *style)
             }
-            Command::List(List::Timeouts) => listing::timeouts(out, &(&*state.snapshot().timeouts).into()),
+            Command::List(List::Timeouts) => listing::timeouts(out, &state.snapshot().timeouts.global().into()),
             Command::List(List::Connections) => listing::connections_heading(out),
             Command::Save => save::save(out, services(state)),
             Command::Help => std::io::Write::write_all(out, format!("{VERSION}{HELP}").as_bytes()),

@@ -24,7 +24,7 @@ pub fn service(snapshot: &Snapshot, service: &Service, counts: &dyn Fn(DestId) -
         scheduler: service.scheduler.name().to_owned(),
         scheduler_flags: flag_names(service.scheduler.name(), service.options),
         persistence_timeout_s: service.persistence.map(|p| p.timeout_s),
-        persistence_prefix_len: service.persistence.map(|p| p.prefix_len),
+        persistence_mask: service.persistence.map(|p| p.mask).filter(|mask| !mask.is_whole()).map(|m| m.to_string()),
         persistence_engine: service.persistence.and_then(|p| p.engine).map(|engine| engine.name().to_owned()),
         one_packet: service.one_packet,
         destinations: found.map(|d| destination(d, counts(d.id))).collect(),

@@ -7,7 +7,8 @@ use crate::control::api::views::{ConnectionView, DestCounts, NeighbourView, Port
 use crate::control::config::Config;
 use crate::control::source::{ConnectionCursor, ConnectionPage, Runtime, Source};
 use crate::control::state::State;
-use crate::dataplane::mailbox::{ConnectionRow, NeighbourRow, Reply, Request};
+use crate::dataplane::listing::ConnectionRow;
+use crate::dataplane::mailbox::{NeighbourRow, Reply, Request};
 use crate::dataplane::snapshot::Snapshot;
 use crate::model::limits::DESTINATIONS_MAX;
 use crate::model::{DestCounters, DestId, DropReason, PortId, Time};
@@ -180,7 +181,7 @@ fn connection_view(row: &ConnectionRow) -> ConnectionView {
         virtual_address: row.virt,
         destination: row.server,
         state: row.state.to_owned(),
-        expires_s: row.expires_s,
+        expires_s: row.expires_s(),
     }
 }
 

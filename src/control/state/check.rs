@@ -4,7 +4,7 @@
 use super::error::Refusal;
 use crate::control::config::rules::{self, OwnAddresses};
 use crate::control::config::{DestinationConfig, ServiceConfig};
-use crate::model::{Family, Forward, Persistence, ServiceKey};
+use crate::model::{ClientMask, Family, Persistence, ServiceKey};
 use std::net::IpAddr;
 
 /// ipvsadm's MAX_TIMEOUT for persistence: 31 days.
@@ -28,17 +28,18 @@ pub fn service(service: &ServiceConfig) -> Result<(), Refusal> {
 }
 
 fn persistence(persistence: Persistence, family: Family) -> Result<(), Refusal> {
-    let bits = if family == Family::V4 { 32 } else { 128 };
     refuse(!(1..=PERSISTENCE_TIMEOUT_S_MAX).contains(&persistence.timeout_s), Refusal::PersistenceTimeout)?;
-    refuse(!(1..=bits).contains(&persistence.prefix_len), Refusal::PersistencePrefix)
+    let is_mask = match persistence.mask {
+        ClientMask::V4(_) => family == Family::V4,
+        ClientMask::V6(length) => family == Family::V6 && (1..=128).contains(&length),
+    };
+    refuse(!is_mask, Refusal::PersistenceMask)
 }
 
 /// `destination` of the service `key`, by itself: whose address it is, is not looked at.
 pub fn destination(key: &ServiceKey, destination: &DestinationConfig) -> Result<(), Refusal> {
-    let DestinationConfig { address, forward, weight, threshold_upper, threshold_lower, .. } = *destination;
+    let DestinationConfig { address, weight, threshold_upper, threshold_lower, .. } = *destination;
     refuse(!is_unicast(address), Refusal::NotUnicast)?;
-    let is_tunnel = matches!(forward, Forward::Tun(_));
-    refuse(Family::of(address) != key.family() && !is_tunnel, Refusal::Family)?;
     refuse(weight > WEIGHT_MAX, Refusal::Weight)?;
     refuse(threshold_upper.max(threshold_lower) > THRESHOLD_MAX, Refusal::Threshold)?;
     first(rules::check_destination(key, destination, &OwnAddresses::default()))

@@ -6,7 +6,7 @@ use super::trash::TrashKey;
 use super::{Draft, State, check};
 use crate::control::config::DestinationConfig;
 use crate::dataplane::snapshot::Service;
-use crate::model::{DestId, Destination, Forward, ServiceId, ServiceKey, Time};
+use crate::model::{Departures, DestId, Destination, Forward, ServiceId, ServiceKey, Time};
 use crate::sched::Candidate;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Draft {
             return Err(Error::DestinationExists(*key, at(config)));
         }
         let mut candidates = Vec::with_capacity(old.len() + 1);
-        candidates.push(self.enrol(key, service.id, config)?);
+        candidates.push(self.enrol(key, service.id, service.departures, config)?);
         candidates.extend_from_slice(old);
         self.set_pool(&service, candidates)
     }
@@ -83,11 +83,13 @@ impl Draft {
         &mut self,
         key: &ServiceKey,
         service: ServiceId,
+        departures: Departures,
         config: &DestinationConfig,
     ) -> Result<Candidate, Error> {
         check_destination(key, config)?;
+        let timeouts = self.timeouts_id(departures.timeouts)?;
         let id = self.dest_id(TrashKey { service: *key, address: config.address, port: config.port });
-        self.set_destination(describe(id, service, config));
+        self.set_destination(Destination { departures, timeouts, ..describe(id, service, config) });
         let DestinationConfig { address, port, weight, .. } = *config;
         // the kernel takes the weight as the last positive one here, also when it is 0 (__ip_vs_update_dest)
         Ok(Candidate { id, weight, last_weight: weight, address, port })
@@ -107,8 +109,8 @@ impl Draft {
         new: &DestinationConfig,
     ) -> Result<(), Error> {
         check_destination(key, new)?;
-        let service = self.state.find(key)?.id;
-        self.set_destination(describe(candidate.id, service, new));
+        let Destination { service, departures, timeouts, .. } = *self.destination(candidate.id);
+        self.set_destination(Destination { departures, timeouts, ..describe(candidate.id, service, new) });
         candidate.weight = new.weight;
         if new.weight != 0 {
             candidate.last_weight = new.weight;
@@ -118,10 +120,24 @@ impl Draft {
 
     /// To the trash. Whoever calls takes it out of the pool.
     pub(super) fn discard(&mut self, key: &ServiceKey, id: DestId, now: Time) {
-        let old = **self.state.snapshot.destinations.get(id.index()).expect("a pool's destinations exist");
+        let old = *self.destination(id);
         let key = TrashKey { service: *key, address: old.address, port: old.port };
         Arc::make_mut(&mut self.state.trash).put(key, id, now);
         self.set_destination(Destination { available: false, ..old });
+    }
+
+    /// The destinations of a service get what it asks for now.
+    pub(super) fn depart(&mut self, service: &Service, departures: Departures) -> Result<(), Error> {
+        let timeouts = self.timeouts_id(departures.timeouts)?;
+        for candidate in service.pool.candidates() {
+            let old = *self.destination(candidate.id);
+            self.set_destination(Destination { departures, timeouts, ..old });
+        }
+        Ok(())
+    }
+
+    fn destination(&self, id: DestId) -> &Destination {
+        self.state.snapshot.destinations.get(id.index()).expect("a pool's destinations exist")
     }
 
     /// Out of the trash and gone for good.
@@ -145,7 +161,20 @@ impl Draft {
 fn describe(id: DestId, service: ServiceId, config: &DestinationConfig) -> Destination {
     let DestinationConfig { address, port, forward, weight, threshold_upper, threshold_lower } = *config;
     let available = true;
-    Destination { id, service, address, port, forward, weight, threshold_upper, threshold_lower, available }
+    let (departures, timeouts) = Default::default();
+    Destination {
+        id,
+        service,
+        address,
+        port,
+        forward,
+        weight,
+        threshold_upper,
+        threshold_lower,
+        departures,
+        timeouts,
+        available,
+    }
 }
 
 /// Address and port: what tells the destinations of one service apart.

@@ -23,6 +23,8 @@ pub enum Error {
     Plan(ServiceKey, PlanError),
     #[error("{0}: {1}")]
     Refused(String, Refusal),
+    #[error("services have more than {max} different sets of timeouts of their own", max = crate::model::limits::TIMEOUT_SETS_MAX)]
+    TooManyTimeouts,
     #[error("services on {0} name different ports; one address is answered for on one port only")]
     PortConflict(std::net::IpAddr),
     /// Each says so itself.
@@ -41,12 +43,10 @@ pub enum Refusal {
     ZeroMark,
     #[error("a persistence timeout is between 1 and 2678400 seconds (31 days)")]
     PersistenceTimeout,
-    #[error("the client network's prefix is between 1 and the address's length")]
-    PersistencePrefix,
+    #[error("the mask of client networks is one of IPv4, or for IPv6 a prefix length between 1 and 128")]
+    PersistenceMask,
     #[error("address not unicast")]
     NotUnicast,
-    #[error("different address family is allowed only for tunneling servers (forward = tun)")]
-    Family,
     #[error("a weight is at most 2147483647")]
     Weight,
     #[error("thresholds are at most 65535")]

@@ -23,8 +23,9 @@ pub use timeouts::TimeoutsEdit;
 pub use trash::TRASH_PERIOD_S;
 
 use crate::control::config::{Config, DestinationConfig, PortConfig, ServiceConfig};
-use crate::dataplane::snapshot::{Changes, Service, Snapshot};
-use crate::model::{DestId, PortId, Protocol, ServiceId, ServiceKey, Time};
+use crate::dataplane::marks::Marks;
+use crate::dataplane::snapshot::{Changes, Directory, Service, Snapshot};
+use crate::model::{DestId, OwnTimeouts, PortId, Protocol, ServiceId, ServiceKey, Time, TimeoutSets};
 use hashbrown::HashMap;
 use ids::Ids;
 use std::collections::BTreeSet;
@@ -50,6 +51,8 @@ pub struct State {
     trash: Arc<Trash>,
     /// Services that name the port that answers ARP and ND for them, an index into `config.ports`.
     arp_ports: Arc<HashMap<ServiceId, usize>>,
+    /// Of services, in the order of the snapshot's sets.
+    own_timeouts: Arc<Vec<OwnTimeouts>>,
     service_ids: Ids,
     dest_ids: Ids,
     snapshot: Snapshot,
@@ -62,7 +65,8 @@ impl State {
         let services = std::mem::take(&mut config.services);
         let snapshot = Snapshot {
             settings: Arc::new(config.settings.clone()),
-            timeouts: Arc::new(config.timeouts.clone()),
+            timeouts: Arc::new(TimeoutSets::new(config.timeouts.clone(), &[])),
+            marks: Arc::new(Marks::new(&config.marks)),
             ..Snapshot::default()
         };
         let mut state = Self {
@@ -70,6 +74,7 @@ impl State {
             opened: opened.into(),
             trash: Arc::default(),
             arp_ports: Arc::default(),
+            own_timeouts: Arc::default(),
             service_ids: Ids::default(),
             dest_ids: Ids::default(),
             snapshot,
@@ -120,6 +125,7 @@ impl State {
             options: service.options,
             persistence: service.persistence,
             one_packet: service.one_packet,
+            departures: service.departures,
             port: self.arp_ports.get(&service.id).copied(),
             destinations,
         }
@@ -210,11 +216,13 @@ impl Draft {
     fn finish_directory(&mut self) -> Result<bool, Error> {
         let State { config, opened, arp_ports, snapshot, .. } = &mut self.state;
         let keys = || snapshot.directory.services.keys();
+        let has_marks = keys().any(|key| matches!(key, ServiceKey::Mark { .. }));
         let has_ftp = keys().any(|key| matches!(key, ServiceKey::Virtual { protocol: Protocol::Tcp, port: 21, .. }));
         let has_wildcard = keys().any(|key| matches!(key, ServiceKey::Virtual { port: 0, .. }));
-        if (has_ftp, has_wildcard) != (snapshot.directory.has_ftp, snapshot.directory.has_wildcard) {
+        let Directory { has_marks: marks, has_ftp: ftp, has_wildcard: wildcard, .. } = *snapshot.directory;
+        if (has_marks, has_ftp, has_wildcard) != (marks, ftp, wildcard) {
             let directory = Arc::make_mut(&mut snapshot.directory);
-            (directory.has_ftp, directory.has_wildcard) = (has_ftp, has_wildcard);
+            (directory.has_marks, directory.has_ftp, directory.has_wildcard) = (has_marks, has_ftp, has_wildcard);
         }
         let network = network::network(config, opened, &snapshot.directory, arp_ports)?;
         let changed = !network::is_same(&network, &snapshot.network);

@@ -6,6 +6,7 @@ use super::destination::at;
 use super::error::Error;
 use super::{Draft, ServiceEdit, State};
 use crate::control::config::{Change, Config, DestinationConfig, ServiceConfig, changes, restart_needed};
+use crate::dataplane::marks::Marks;
 use crate::model::{ServiceKey, Time};
 use hashbrown::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -47,7 +48,11 @@ impl Draft {
     fn apply_globals(&mut self, new: Config) {
         let old = Arc::clone(&self.state.config);
         if old.timeouts != new.timeouts {
-            self.state.snapshot.timeouts = Arc::new(new.timeouts.clone());
+            Arc::make_mut(&mut self.state.config).timeouts = new.timeouts.clone();
+            self.set_timeouts();
+        }
+        if old.marks != new.marks {
+            self.state.snapshot.marks = Arc::new(Marks::new(&new.marks));
             self.republish = true;
         }
         if old.settings != new.settings {
@@ -61,13 +66,14 @@ impl Draft {
 
     fn apply_service(&mut self, new: &ServiceConfig, now: Time) -> Result<(), Error> {
         let Ok(old) = self.state.service(&new.key) else { return self.add_service(new) };
-        let ServiceConfig { key, scheduler, options, persistence, one_packet, port, .. } = *new;
+        let ServiceConfig { key, scheduler, options, persistence, one_packet, departures, port, .. } = *new;
         if (ServiceConfig { destinations: old.destinations.clone(), ..new.clone() }) != old {
             let edit = ServiceEdit {
                 scheduler: Some(scheduler),
                 options: Some(options),
                 persistence: Some(persistence),
                 one_packet: Some(one_packet),
+                departures: Some(departures),
                 port: Some(port),
             };
             self.edit_service(&key, &edit)?;
@@ -94,6 +100,7 @@ impl Draft {
         }
         let mut changed = false;
         let service = Arc::clone(self.state.find(key)?);
+        let departures = service.departures;
         let mut kept = Vec::with_capacity(new.len());
         for (candidate, old) in service.pool.candidates().iter().zip(old.iter().rev()) {
             match wanted.remove(&at(old)) {
@@ -112,7 +119,7 @@ impl Draft {
         }
         let mut candidates = Vec::with_capacity(new.len());
         for config in new.iter().rev().filter(|config| wanted.contains_key(&at(config))) {
-            candidates.push(self.enrol(key, service.id, config)?);
+            candidates.push(self.enrol(key, service.id, departures, config)?);
         }
         changed |= !candidates.is_empty();
         candidates.append(&mut kept);

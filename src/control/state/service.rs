@@ -5,7 +5,7 @@ use super::error::Error;
 use super::{Draft, State, check};
 use crate::control::config::ServiceConfig;
 use crate::dataplane::snapshot::Service;
-use crate::model::{Persistence, ServiceId, ServiceKey, Time};
+use crate::model::{Departures, Persistence, ServiceId, ServiceKey, Time};
 use crate::sched::registry::{Plan, SchedulerKind};
 use crate::sched::{Candidate, Options, Pool};
 use hashbrown::HashSet;
@@ -19,6 +19,7 @@ pub struct ServiceEdit {
     /// `Some(None)`: no persistence any more.
     pub persistence: Option<Option<Persistence>>,
     pub one_packet: Option<bool>,
+    pub departures: Option<Departures>,
     /// `Some(None)`: the port whose subnet the address lies in.
     pub port: Option<Option<usize>>,
 }
@@ -59,7 +60,7 @@ impl Draft {
             if !seen.insert(at(destination)) {
                 return Err(Error::DestinationExists(key, at(destination)));
             }
-            candidates.push(self.enrol(&key, id, destination)?);
+            candidates.push(self.enrol(&key, id, config.departures, destination)?);
         }
         candidates.reverse();
         self.name_port(id, config.port);
@@ -77,10 +78,14 @@ impl Draft {
             options: edit.options.unwrap_or(old.options),
             persistence: edit.persistence.unwrap_or(old.persistence),
             one_packet: edit.one_packet.unwrap_or(old.one_packet),
+            departures: edit.departures.unwrap_or(old.departures),
             port: edit.port.unwrap_or(port),
             destinations: Vec::new(),
         };
         check_service(&new)?;
+        if new.departures != old.departures {
+            self.depart(&old, new.departures)?;
+        }
         if new.port != port {
             self.name_port(old.id, new.port);
             self.directory_changed = true;
@@ -131,12 +136,12 @@ impl Draft {
 
     /// Keeps the plan of an existing service when neither scheduler, options nor pool changed.
     fn put_service(&mut self, id: ServiceId, config: &ServiceConfig, pool: Arc<Pool>) -> Result<(), Error> {
-        let ServiceConfig { key, scheduler, options, persistence, one_packet, .. } = *config;
+        let ServiceConfig { key, scheduler, options, persistence, one_packet, departures, .. } = *config;
         let same =
             |old: &&Arc<Service>| Arc::ptr_eq(&old.pool, &pool) && old.scheduler == scheduler && old.options == options;
         let kept = self.state.snapshot.services.get(id.index()).filter(same).map(|old| Arc::clone(&old.plan));
         let plan = kept.map_or_else(|| plan(key, scheduler, &pool, options), Ok)?;
-        self.set_service(Service { id, key, scheduler, options, persistence, one_packet, pool, plan });
+        self.set_service(Service { id, key, scheduler, options, persistence, one_packet, departures, pool, plan });
         Ok(())
     }
 

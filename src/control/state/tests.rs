@@ -4,7 +4,7 @@ use super::*;
 use crate::control::config::WorkersConfig;
 use crate::control::config::{ConnectionsConfig, DpdkConfig, Idle, NeighbourConfig, RouteConfig};
 use crate::dataplane::snapshot::VirtualAddress;
-use crate::model::{Family, Forward, InterfaceId, Persistence, Tunnel};
+use crate::model::{ClientMask, Departures, Family, Forward, InterfaceId, Persistence, Tunnel};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
 use std::net::{IpAddr, SocketAddr};
@@ -44,6 +44,7 @@ fn service(key: ServiceKey, destinations: &[DestinationConfig]) -> ServiceConfig
         options: Options::default(),
         persistence: None,
         one_packet: false,
+        departures: Departures::default(),
         port: None,
         destinations: destinations.to_vec(),
     }
@@ -86,6 +87,7 @@ fn config(services: &[ServiceConfig]) -> Config {
         ports: vec![port("client", &["192.0.2.254/24"]), port("server", &["10.0.0.254/8", "192.0.2.130/25"])],
         routes: vec![RouteConfig { prefix: "0.0.0.0/0".parse().unwrap(), via: Some(ip("192.0.2.1")), port: 0 }],
         neighbours: vec![NeighbourConfig { port: 1, address: ip("10.0.0.1"), mac: [4; 6] }],
+        marks: Vec::new(),
         services: services.to_vec(),
     }
 }
@@ -191,15 +193,18 @@ fn a_port_cannot_be_mapped_without_nat() {
 fn what_ipvsadm_refuses_is_refused() {
     let web = tcp("192.0.2.10:80");
     let plain = service(web, &[]);
-    let persistence = |timeout_s, prefix_len| Some(Persistence { timeout_s, prefix_len, engine: None });
+    let persistence = |timeout_s, mask| Some(Persistence { timeout_s, mask, engine: None });
     let esp = ServiceKey::Virtual { protocol: Protocol::Esp, address: ip("192.0.2.10"), port: 0 };
     let services = [
         (ServiceConfig { key: esp, ..plain.clone() }, Refusal::Protocol),
         (ServiceConfig { key: tcp("192.0.2.10:0"), ..plain.clone() }, Refusal::ZeroPort),
         (ServiceConfig { key: tcp("224.0.0.1:80"), ..plain.clone() }, Refusal::NotUnicast),
         (ServiceConfig { key: mark(0), ..plain.clone() }, Refusal::ZeroMark),
-        (ServiceConfig { persistence: persistence(0, 32), ..plain.clone() }, Refusal::PersistenceTimeout),
-        (ServiceConfig { persistence: persistence(9, 33), ..plain.clone() }, Refusal::PersistencePrefix),
+        (
+            ServiceConfig { persistence: persistence(0, ClientMask::whole(Family::V4)), ..plain.clone() },
+            Refusal::PersistenceTimeout,
+        ),
+        (ServiceConfig { persistence: persistence(9, ClientMask::V6(64)), ..plain.clone() }, Refusal::PersistenceMask),
     ];
     for (service, refusal) in services {
         assert_eq!(check::service(&service), Err(refusal));
@@ -207,13 +212,14 @@ fn what_ipvsadm_refuses_is_refused() {
     let good = nat("10.0.0.1:80", 1);
     let destinations = [
         (nat("255.255.255.255:80", 1), Refusal::NotUnicast),
-        (nat("[2001:db8::1]:80", 1), Refusal::Family),
         (nat("10.0.0.1:80", 1 << 31), Refusal::Weight),
         (DestinationConfig { threshold_upper: 65_536, ..good }, Refusal::Threshold),
     ];
     for (destination, refusal) in destinations {
         assert_eq!(check::destination(&web, &destination), Err(refusal));
     }
+    let other_family = check::destination(&web, &nat("[2001:db8::1]:80", 1));
+    assert!(matches!(other_family, Err(Refusal::Rule(refusal)) if refusal.key == "address"));
     let one_packet = check::service(&ServiceConfig { one_packet: true, ..plain });
     assert!(matches!(one_packet, Err(Refusal::Rule(refusal)) if refusal.key == "one_packet"));
     let thresholds = DestinationConfig { threshold_upper: 3, threshold_lower: 9, ..good };
@@ -319,7 +325,8 @@ fn an_edit_of_persistence_keeps_pool_and_plan() {
     let web = tcp("192.0.2.10:80");
     let mut state = state(&[service(web, &[nat("10.0.0.1:80", 5)])]);
     let before = Arc::clone(state.find(&web).unwrap());
-    let persistence = Some(Persistence { timeout_s: 300, prefix_len: 24, engine: None });
+    let persistence =
+        Some(Persistence { timeout_s: 300, mask: ClientMask::V4([255, 255, 255, 0].into()), engine: None });
     state.edit_service(&web, &ServiceEdit { persistence: Some(persistence), ..ServiceEdit::default() }).unwrap();
     let after = Arc::clone(state.find(&web).unwrap());
     assert!(Arc::ptr_eq(&before.pool, &after.pool) && Arc::ptr_eq(&before.plan, &after.plan));
@@ -442,7 +449,7 @@ fn a_reload_of_settings_and_addresses_makes_one_snapshot() {
     let changes = state.apply_config(new, Time::default()).unwrap();
     assert_eq!(changes.len(), 3, "{changes:?}");
     let snapshot = state.snapshot();
-    assert_eq!((snapshot.version, snapshot.settings.sloppy_tcp, snapshot.timeouts.udp), (2, true, 1));
+    assert_eq!((snapshot.version, snapshot.settings.sloppy_tcp, snapshot.timeouts.global().udp), (2, true, 1));
     assert!(snapshot.changes.network && snapshot.changes.services.is_empty());
     assert_eq!(snapshot.network.virtual_addresses[0].interface, Some(InterfaceId(0)));
 }

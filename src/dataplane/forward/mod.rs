@@ -8,15 +8,15 @@ mod tun;
 
 use super::destinations::{DestState, Way};
 use super::director::{Director, Packet};
+use super::family::Family;
 use super::frame::Frame;
 use super::outlet::Outlet;
 use super::tcp::{self, Side};
 use crate::model::state::TcpState;
-use crate::model::{DestId, DropReason, Protocol};
+use crate::model::{DestId, DropReason, Protocol, TimeoutsId};
 use crate::tables::connections::{ConnId, flags};
 use crate::wire::Header;
-use crate::wire::icmp::IcmpError;
-use crate::wire::ipv4::Ipv4Header;
+use crate::wire::ip::{IpError, IpHeader};
 use crate::wire::tcp::TcpHeader;
 
 /// Whether a packet found its connection or has just made it.
@@ -28,35 +28,35 @@ pub(super) enum Inbound {
 
 /// A packet that ends within its TCP header shows no flags and changes no state (tcp_state_transition).
 #[cold]
-fn is_cut_off(packet: &Packet) -> bool {
+fn is_cut_off<A: Family>(packet: &Packet<A>) -> bool {
     packet.parsed.frame_len() < usize::from(packet.parsed.l4) + TcpHeader::LEN
 }
 
 impl<F: Frame> Director<F> {
     /// A packet from a client, of connection `id`.
     #[inline(always)]
-    pub(super) fn forward_in(
+    pub(super) fn forward_in<A: Family>(
         &mut self,
         frame: F,
-        packet: &Packet,
+        packet: &Packet<A>,
         id: ConnId,
         kind: Inbound,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        let conn = self.connections.get(id);
+        let conn = self.connections.table::<A>().get(id);
         // a method edited later is for new connections (ip_vs_bind_xmit)
         let (dest_id, method) = (conn.dest, conn.flags & flags::METHOD);
         let Some(dest) = self.destinations.get(dest_id) else { return Err(DropReason::Internal) };
         let (available, weight) = (dest.available, dest.weight);
         if kind == Inbound::Established {
-            if tcp::is_new_connection(packet.parsed.tcp_flags) && self.is_reusable(id, weight) {
+            if tcp::is_new_connection(packet.parsed.tcp_flags) && self.is_reusable::<A>(id, weight) {
                 return self.start_anew(frame, packet, id, out);
             }
             if !available {
                 return self.destination_gone(frame, packet, id, out);
             }
         }
-        let conn = self.connections.get_mut(id);
+        let conn = self.connections.table_mut::<A>().get_mut(id);
         conn.in_packets = conn.in_packets.wrapping_add(1);
         let counters = self.destinations.counters(dest_id);
         counters.in_packets.add(1);
@@ -73,18 +73,18 @@ impl<F: Frame> Director<F> {
 
     /// A packet from a NAT server, of connection `id`.
     #[inline(always)]
-    pub(super) fn forward_out(
+    pub(super) fn forward_out<A: Family>(
         &mut self,
         frame: F,
-        packet: &Packet,
+        packet: &Packet<A>,
         id: ConnId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        self.check_ttl(&frame, packet, out)?;
+        self.check_hops(&frame, packet, out)?;
         let next_hop = self.network.next_hop(packet.key.destination, self.now)?;
         let mtu = self.network.mtu_of(next_hop);
         self.check_mtu(&frame, packet, mtu, out)?;
-        let dest_id = self.connections.get(id).dest;
+        let dest_id = self.connections.table::<A>().get(id).dest;
         // what a removed server still says is not counted (ip_vs_out_stats)
         if self.destinations.get(dest_id).is_some_and(|dest| dest.available) {
             let counters = self.destinations.counters(dest_id);
@@ -96,30 +96,33 @@ impl<F: Frame> Director<F> {
 
     /// The connection's state after this packet, its counts, its timer.
     #[inline(always)]
-    pub(super) fn advance_state(&mut self, packet: &Packet, id: ConnId, side: Side) {
+    pub(super) fn advance_state<A: Family>(&mut self, packet: &Packet<A>, id: ConnId, side: Side) {
         let now = self.tick;
+        let dest = self.destinations.get(self.connections.table::<A>().get(id).dest);
+        let timeouts = dest.map_or(TimeoutsId::default(), |dest| dest.timeouts);
         let timeout = if packet.parsed.protocol == Protocol::Tcp.number() {
-            if packet.parsed.tcp_flags == 0 && is_cut_off(packet) {
+            let flags = if A::IS_V6 { packet.parsed.state_flags } else { packet.parsed.tcp_flags };
+            if flags == 0 && is_cut_off(packet) {
                 return;
             }
-            let conn = self.connections.get_mut(id);
+            let conn = self.connections.table_mut::<A>().get_mut(id);
             let side = match side {
                 Side::Input if conn.has(flags::NO_OUTPUT) => Side::InputOnly,
                 side => side,
             };
-            let next = tcp::next_state(self.secure_tcp, side, conn.state, packet.parsed.tcp_flags);
+            let next = tcp::next_state(self.secure_tcp, side, conn.state, flags);
             if next as u8 != conn.state {
-                self.change_state(id, next);
+                self.change_state::<A>(id, next);
             }
-            self.timeouts.tcp[next as usize]
+            self.timeouts.get(timeouts).tcp[next as usize]
         } else {
-            self.timeouts.udp
+            self.timeouts.get(timeouts).udp
         };
-        self.connections.touch(id, timeout, now);
+        self.connections.table_mut::<A>().touch(id, timeout, now);
     }
 
-    fn change_state(&mut self, id: ConnId, next: TcpState) {
-        let conn = self.connections.get_mut(id);
+    fn change_state<A: Family>(&mut self, id: ConnId, next: TcpState) {
+        let conn = self.connections.table_mut::<A>().get_mut(id);
         conn.state = next as u8;
         if conn.has(flags::INACTIVE) == next.is_active() && conn.dest != DestId::NONE {
             conn.flags ^= flags::INACTIVE;
@@ -129,9 +132,9 @@ impl<F: Frame> Director<F> {
 
     /// Whether a SYN on this connection's tuple starts a new one (`conn_reuse_mode`, ip_vs_in_hook).
     #[cold]
-    fn is_reusable(&self, id: ConnId, weight: u32) -> bool {
+    fn is_reusable<A: Family>(&self, id: ConnId, weight: u32) -> bool {
         let settings = &self.snapshot.settings;
-        let conn = self.connections.get(id);
+        let conn = self.connections.table::<A>().get(id);
         if settings.expire_nodest_conn && weight == 0 {
             return true;
         }
@@ -142,23 +145,23 @@ impl<F: Frame> Director<F> {
     }
 
     #[cold]
-    fn start_anew(
+    fn start_anew<A: Family>(
         &mut self,
         frame: F,
-        packet: &Packet,
+        packet: &Packet<A>,
         id: ConnId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        self.end(id);
+        self.end::<A>(id);
         self.no_connection(frame, packet, out)
     }
 
     /// Its server was removed: the packet waits for nobody, unless the connection may be scheduled again.
     #[cold]
-    fn destination_gone(
+    fn destination_gone<A: Family>(
         &mut self,
         frame: F,
-        packet: &Packet,
+        packet: &Packet<A>,
         id: ConnId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
@@ -185,7 +188,7 @@ impl<F: Frame> Director<F> {
     #[cold]
     fn find_way(&mut self, id: DestId) -> Result<Way, DropReason> {
         let address = self.destinations.get(id).ok_or(DropReason::Internal)?.address;
-        let way = self.network.way_to(address, self.now)?;
+        let way = self.network.way_to_ip(address, self.now)?;
         let epoch = self.network.epoch();
         if let Some(dest) = self.destinations.get_mut(id) {
             (dest.way, dest.way_epoch) = (Some(way), epoch);
@@ -195,32 +198,43 @@ impl<F: Frame> Director<F> {
 
     /// Only the MAC addresses change (and the TTL).
     #[inline(always)]
-    fn send_dr(&mut self, mut frame: F, packet: &Packet, way: Way, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
-        self.decrement_ttl(&mut frame, packet, out)?;
+    fn send_dr<A: Family>(
+        &mut self,
+        mut frame: F,
+        packet: &Packet<A>,
+        way: Way,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        self.take_hop(&mut frame, packet, out)?;
         self.check_mtu(&frame, packet, way.mtu, out)?;
-        self.send(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.parsed.ip_len, out)
+        self.send::<A>(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.parsed.ip_len, out)
     }
 
     /// A packet whose TTL ends here is answered, not sent on.
     #[inline(always)]
-    pub(super) fn decrement_ttl(
+    pub(super) fn take_hop<A: Family>(
         &mut self,
         frame: &mut F,
-        packet: &Packet,
+        packet: &Packet<A>,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        self.check_ttl(frame, packet, out)?;
-        let ip = Ipv4Header::at_mut(frame.head_mut(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
-        ip.decrement_ttl();
+        self.check_hops(frame, packet, out)?;
+        let ip = A::Header::at_mut(frame.head_mut(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
+        ip.take_hop();
         Ok(())
     }
 
     #[inline(always)]
-    pub(super) fn check_ttl(&mut self, frame: &F, packet: &Packet, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
-        match Ipv4Header::at(frame.head(), packet.parsed.l3.into()) {
-            Some(ip) if ip.ttl > 1 => Ok(()),
+    pub(super) fn check_hops<A: Family>(
+        &mut self,
+        frame: &F,
+        packet: &Packet<A>,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        match A::Header::at(frame.head(), packet.parsed.l3.into()) {
+            Some(ip) if ip.hops() > 1 => Ok(()),
             _ => {
-                self.send_icmp_error(frame, packet, IcmpError::TTL_EXCEEDED, out);
+                self.send_icmp_error(frame, packet, IpError::HopsExceeded, out);
                 Err(DropReason::TtlExceeded)
             }
         }
@@ -228,10 +242,10 @@ impl<F: Frame> Director<F> {
 
     /// A packet longer than `mtu` that must not be fragmented is refused, with word to its sender about what fits.
     #[inline(always)]
-    pub(super) fn check_mtu(
+    pub(super) fn check_mtu<A: Family>(
         &mut self,
         frame: &F,
-        packet: &Packet,
+        packet: &Packet<A>,
         mtu: u16,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
@@ -239,12 +253,18 @@ impl<F: Frame> Director<F> {
     }
 
     #[cold]
-    fn too_long(&mut self, frame: &F, packet: &Packet, mtu: u16, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
-        let ip = Ipv4Header::at(frame.head(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
-        if !ip.dont_fragment() {
+    fn too_long<A: Family>(
+        &mut self,
+        frame: &F,
+        packet: &Packet<A>,
+        mtu: u16,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        let ip = A::Header::at(frame.head(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
+        if !ip.is_whole() {
             return Ok(());
         }
-        self.send_icmp_error(frame, packet, IcmpError::fragmentation_needed(mtu), out);
+        self.send_icmp_error(frame, packet, IpError::TooLong { mtu }, out);
         Err(DropReason::MtuExceeded)
     }
 }

@@ -3,6 +3,7 @@
 
 use super::super::destinations::Way;
 use super::super::director::{Director, Packet};
+use super::super::family::Family;
 use super::super::frame::Frame;
 use super::super::outlet::Outlet;
 use super::super::tcp::Side;
@@ -10,10 +11,9 @@ use crate::model::DropReason;
 use crate::tables::connections::ConnId;
 use crate::tables::neighbours::NeighbourId;
 use crate::wire::Header;
-use crate::wire::address::Ip4;
 use crate::wire::checksum::{Delta, Sum};
+use crate::wire::ip::IpHeader;
 use crate::wire::ip_protocol::{TCP, UDP};
-use crate::wire::ipv4::Ipv4Header;
 use crate::wire::ports::Ports;
 use crate::wire::tcp::TcpHeader;
 use crate::wire::udp::UdpHeader;
@@ -28,47 +28,47 @@ enum End {
 
 impl<F: Frame> Director<F> {
     #[inline(always)]
-    pub(super) fn send_nat_in(
+    pub(super) fn send_nat_in<A: Family>(
         &mut self,
         mut frame: F,
-        packet: &Packet,
+        packet: &Packet<A>,
         id: ConnId,
         way: Way,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        self.decrement_ttl(&mut frame, packet, out)?;
+        self.take_hop(&mut frame, packet, out)?;
         self.check_mtu(&frame, packet, way.mtu, out)?;
-        let conn = self.connections.get(id);
+        let conn = self.connections.table::<A>().get(id);
         let (address, port) = (conn.server, conn.server_port);
         if rewrite(&mut frame, packet, End::Destination, address, port)? == Udp::WithoutChecksum {
             self.give_udp_checksum(&mut frame, packet, (way.neighbour, way.mtu));
         }
-        self.send(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.parsed.ip_len, out)
+        self.send::<A>(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.parsed.ip_len, out)
     }
 
     #[inline(always)]
-    pub(super) fn send_nat_out(
+    pub(super) fn send_nat_out<A: Family>(
         &mut self,
         mut frame: F,
-        packet: &Packet,
+        packet: &Packet<A>,
         id: ConnId,
         next_hop: (NeighbourId, u16),
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        self.decrement_ttl(&mut frame, packet, out)?;
-        let conn = self.connections.get(id);
+        self.take_hop(&mut frame, packet, out)?;
+        let conn = self.connections.table::<A>().get(id);
         let (address, port) = (conn.virt, conn.virtual_port);
         if rewrite(&mut frame, packet, End::Source, address, port)? == Udp::WithoutChecksum {
             self.give_udp_checksum(&mut frame, packet, next_hop);
         }
         self.advance_state(packet, id, Side::Output);
-        self.send(frame, packet.parsed.l3.into(), next_hop, packet.parsed.ip_len, out)
+        self.send::<A>(frame, packet.parsed.l3.into(), next_hop, packet.parsed.ip_len, out)
     }
 
     /// A datagram that came without a checksum leaves with a full one, which the port makes where it can.
     #[cold]
-    fn give_udp_checksum(&mut self, frame: &mut F, packet: &Packet, (next_hop, mtu): (NeighbourId, u16)) {
-        let offload = packet.parsed.ip_len <= mtu && self.network.offloads_udp_checksum(next_hop);
+    fn give_udp_checksum<A: Family>(&mut self, frame: &mut F, packet: &Packet<A>, (next_hop, mtu): (NeighbourId, u16)) {
+        let offload = !A::IS_V6 && packet.parsed.ip_len <= mtu && self.network.offloads_udp_checksum(next_hop);
         match offload.then(|| self.network.link_header_len(next_hop)).flatten() {
             Some(l3) if leave_udp_checksum(frame, packet, l3) => {}
             _ => fill_udp_checksum(frame, packet),
@@ -86,14 +86,17 @@ enum Udp {
 
 /// Replaces one end's address and port.
 #[inline(always)]
-fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, end: End, address: Ip4, port: [u8; 2]) -> Result<Udp, DropReason> {
+fn rewrite<F: Frame, A: Family>(
+    frame: &mut F,
+    packet: &Packet<A>,
+    end: End,
+    address: A,
+    port: [u8; 2],
+) -> Result<Udp, DropReason> {
     let (l3, l4) = (usize::from(packet.parsed.l3), usize::from(packet.parsed.l4));
     let head = frame.head_mut();
-    let ip = Ipv4Header::at_mut(head, l3).ok_or(DropReason::Internal)?;
-    let field = if end == End::Source { &mut ip.source } else { &mut ip.destination };
-    let old = std::mem::replace(field, address.octets());
-    let addresses = Delta::of_v4(old.into(), address.octets().into());
-    addresses.apply(&mut ip.checksum);
+    let ip = A::Header::at_mut(head, l3).ok_or(DropReason::Internal)?;
+    let addresses = if end == End::Source { ip.set_from(address) } else { ip.set_to(address) };
     let ports = Ports::at_mut(head, l4).ok_or(DropReason::L4Truncated)?;
     let field = if end == End::Source { &mut ports.source } else { &mut ports.destination };
     let old = std::mem::replace(field, U16::from_bytes(port));
@@ -113,12 +116,12 @@ fn rewrite<F: Frame>(frame: &mut F, packet: &Packet, end: End, address: Ip4, por
 }
 
 /// `l3`: where the IP header will be when the frame leaves.
-fn leave_udp_checksum<F: Frame>(frame: &mut F, packet: &Packet, l3: usize) -> bool {
+fn leave_udp_checksum<F: Frame, A: Family>(frame: &mut F, packet: &Packet<A>, l3: usize) -> bool {
     let (from, l4) = (usize::from(packet.parsed.l3), usize::from(packet.parsed.l4));
     let length = packet.parsed.frame_len() - l4;
-    let Some(ip) = Ipv4Header::at(frame.head(), from) else { return false };
+    let Some(ip) = A::Header::at(frame.head(), from) else { return false };
     // not complemented: the port adds the datagram to it
-    let pseudo = !Sum::pseudo_v4(ip.source(), ip.destination(), UDP, length as u16).finish().get();
+    let pseudo = !ip.pseudo(UDP, length).finish().get();
     if !frame.leave_udp_checksum(l3, l4 - from) {
         return false;
     }
@@ -129,11 +132,11 @@ fn leave_udp_checksum<F: Frame>(frame: &mut F, packet: &Packet, l3: usize) -> bo
 }
 
 /// A full checksum over the datagram, to the end of the IP packet.
-fn fill_udp_checksum<F: Frame>(frame: &mut F, packet: &Packet) {
+fn fill_udp_checksum<F: Frame, A: Family>(frame: &mut F, packet: &Packet<A>) {
     let (l3, l4) = (usize::from(packet.parsed.l3), usize::from(packet.parsed.l4));
-    let Some(ip) = Ipv4Header::at(frame.head(), l3) else { return };
+    let Some(ip) = A::Header::at(frame.head(), l3) else { return };
     let end = packet.parsed.frame_len();
-    let pseudo = Sum::pseudo_v4(ip.source(), ip.destination(), UDP, (end - l4) as u16);
+    let pseudo = ip.pseudo(UDP, end - l4);
     let mut at = 0;
     let payload = frame.segments().map(|segment| {
         let range = l4.saturating_sub(at).min(segment.len())..end.saturating_sub(at).min(segment.len());

@@ -2,12 +2,15 @@
 
 use super::super::destinations::Way;
 use super::super::director::{Director, Packet};
+use super::super::family::Family;
 use super::super::frame::Frame;
 use super::super::outlet::Outlet;
 use crate::model::{DestId, DropReason};
 use crate::wire::Header;
-use crate::wire::ip_protocol::IPIP;
+use crate::wire::address::Ip4;
+use crate::wire::ip::IpHeader;
 use crate::wire::ipv4::{self, Ipv4Header, MTU_MIN};
+use std::net::IpAddr;
 use zerocopy::network_endian::U16;
 
 /// ECN field (RFC 3168): congestion experienced, and ECN-capable.
@@ -17,15 +20,15 @@ const ECN_ECT_0: u8 = 2;
 
 impl<F: Frame> Director<F> {
     #[inline(always)]
-    pub(super) fn send_tun(
+    pub(super) fn send_tun<A: Family>(
         &mut self,
         mut frame: F,
-        packet: &Packet,
+        packet: &Packet<A>,
         dest: DestId,
         way: Way,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        self.decrement_ttl(&mut frame, packet, out)?;
+        self.take_hop(&mut frame, packet, out)?;
         let mtu = way.mtu.saturating_sub(ipv4::HEADER_LEN as u16);
         if mtu < MTU_MIN {
             return Err(DropReason::MtuExceeded);
@@ -35,13 +38,12 @@ impl<F: Frame> Director<F> {
         }
         let l3 = usize::from(packet.parsed.l3);
         let to = self.destinations.get(dest).ok_or(DropReason::Internal)?.address;
-        let inner = Ipv4Header::at(frame.head(), l3).ok_or(DropReason::Internal)?;
-        let (tos, ttl, dont_fragment) = (inner.tos, inner.ttl, inner.dont_fragment());
+        let inner = *A::Header::at(frame.head(), l3).ok_or(DropReason::Internal)?;
+        let (IpAddr::V4(from), IpAddr::V4(to)) = (way.source, to) else { return Err(DropReason::Internal) };
         let mut outer =
-            Ipv4Header::new(way.source.octets().into(), to.octets().into(), IPIP, packet.parsed.ip_len.into())
-                .ok_or(DropReason::MtuExceeded)?;
-        (outer.tos, outer.ttl) = (outer_tos(tos), ttl);
-        if dont_fragment && self.snapshot.settings.pmtu_disc {
+            Ipv4Header::new(from, to, A::IN_IP, packet.parsed.ip_len.into()).ok_or(DropReason::MtuExceeded)?;
+        (outer.tos, outer.ttl) = (outer_tos(inner.class()), inner.hops());
+        if !A::IS_V6 && inner.is_whole() && self.snapshot.settings.pmtu_disc {
             outer.set_fragment(true, false, 0);
         } else {
             outer.id = U16::new(self.next_ip_id());
@@ -54,7 +56,7 @@ impl<F: Frame> Director<F> {
         outer.put(room).ok_or(DropReason::Internal)?;
         // too long is only what may be fragmented, or without `pmtu_disc` anything; then the tunnel's packet is
         let outer_len = packet.parsed.ip_len.saturating_add(ipv4::HEADER_LEN as u16);
-        self.send(frame, l3, (way.neighbour, way.mtu), outer_len, out)
+        self.send::<Ip4>(frame, l3, (way.neighbour, way.mtu), outer_len, out)
     }
 }
 

@@ -92,7 +92,7 @@ fn another_station_with_an_address_of_ours_is_a_conflict_and_changes_nothing() {
         assert!(lab.feed(CLIENT_SIDE, &arp_frame([0xff; 6], None, &announced)).is_empty());
         assert_eq!(mac(&lab, 0, address), None);
     }
-    assert_eq!(lab.drops(), [(DropReason::ArpConflict, 2)]);
+    assert_eq!(lab.drops(), [(DropReason::AddressConflict, 2)]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::tables::connections::ConnId;
 use crate::wire::arp::ArpPacket;
 use crate::wire::ethernet::MacAddr;
 use crate::wire::ip_protocol::TCP;
+use crate::wire::nd::NeighbourFrame;
 
 /// Where a reason comes from.
 enum Origin {
@@ -42,11 +43,6 @@ fn origin(reason: DropReason) -> Origin {
             bytes[12..14].copy_from_slice(&[0x88, 0xcc]);
             lab.feed(CLIENT_SIDE, &bytes);
         }),
-        R::Ipv6 => Here(|lab| {
-            let mut bytes = syn().bytes();
-            bytes[12..14].copy_from_slice(&[0x86, 0xdd]);
-            lab.feed(CLIENT_SIDE, &bytes);
-        }),
         R::IpHeaderBad => Here(|lab| {
             let mut bytes = syn().bytes();
             bytes[14] = 0x55;
@@ -68,7 +64,9 @@ fn origin(reason: DropReason) -> Origin {
             lab.feed(CLIENT_SIDE, &bytes);
         }),
         R::ArpNotOurs => Here(|lab| drop(lab.feed(CLIENT_SIDE, &arp_request([2; 6], "192.0.2.7", "192.0.2.8")))),
-        R::ArpConflict => Here(|lab| {
+        R::NdBad => Here(|lab| drop(lab.feed(CLIENT_SIDE, &solicitation(254)))),
+        R::NdNotOurs => Here(|lab| drop(lab.feed(CLIENT_SIDE, &solicitation(255)))),
+        R::AddressConflict => Here(|lab| {
             let claim = ArpPacket::gratuitous(MacAddr([2; 6]), *vip().ip());
             lab.feed(CLIENT_SIDE, &arp_frame([0xff; 6], None, &claim));
         }),
@@ -129,7 +127,7 @@ fn origin(reason: DropReason) -> Origin {
         R::Internal => Here(|lab| {
             // no packet gets it here: a connection is made to point at no destination
             lab.client_sends(&syn());
-            lab.director.connections.get_mut(ConnId(1)).dest = DestId(1_000_000);
+            lab.director.connections.v4.get_mut(ConnId(1)).dest = DestId(1_000_000);
             lab.client_sends(&syn());
         }),
         R::NoBuffer => Here(|lab| {
@@ -189,4 +187,13 @@ fn a_held_packet_without_room_for_its_tag_is_dropped_when_it_comes_not_when_it_l
     assert!(only(sent).is_arp());
     let reply = arp_reply(TAGGED_MAC, Some(TAG), server_mac(7), "10.1.0.7", "10.1.0.254");
     assert_eq!(only(lab.feed(SERVER_SIDE, &reply)).vlan, Some(TAG));
+}
+
+/// For an address that is not ours, with this hop limit.
+fn solicitation(hop_limit: u8) -> Vec<u8> {
+    let (from, to) = ("2001:db8:1::50".parse().unwrap(), "2001:db8:1::99".parse().unwrap());
+    let mut bytes = vec![0; NeighbourFrame::LEN];
+    NeighbourFrame::solicitation(MacAddr([2; 6]), from, to).write(&mut bytes).unwrap();
+    bytes[21] = hop_limit;
+    bytes
 }

@@ -14,7 +14,7 @@ use crate::tables::connections::{Conn, Key, ports};
 use crate::wire::address::Ip4;
 use crate::wire::ip_protocol::{TCP, UDP};
 use arrayvec::ArrayVec;
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 /// Port 0, 192.0.2.254/24, where the clients' router is.
@@ -56,7 +56,7 @@ pub struct Lab {
 }
 
 fn network() -> Network {
-    let interface = |id, port, vlan, mac, address: &str| Interface {
+    let interface = |id, port, vlan, mac, addresses: &[&str]| Interface {
         id: InterfaceId(id),
         name: format!("i{id}"),
         port,
@@ -64,7 +64,7 @@ fn network() -> Network {
         mac,
         mtu: 1500,
         udp_checksum_offload: false,
-        addresses: vec![address.parse().unwrap()],
+        addresses: addresses.iter().map(|net| net.parse().unwrap()).collect(),
     };
     let neighbour = |interface, address: [u8; 4], mac| StaticNeighbour {
         interface: InterfaceId(interface),
@@ -74,9 +74,9 @@ fn network() -> Network {
     let servers = (1..=4).map(|n| neighbour(1, [10, 0, 0, n], server_mac(n)));
     Network {
         interfaces: vec![
-            interface(0, CLIENT_SIDE, None, CLIENT_SIDE_MAC, "192.0.2.254/24"),
-            interface(1, SERVER_SIDE, None, SERVER_SIDE_MAC, "10.0.0.254/24"),
-            interface(2, SERVER_SIDE, Some(TAG), TAGGED_MAC, "10.1.0.254/24"),
+            interface(0, CLIENT_SIDE, None, CLIENT_SIDE_MAC, &["192.0.2.254/24", "2001:db8:1::fe/64"]),
+            interface(1, SERVER_SIDE, None, SERVER_SIDE_MAC, &["10.0.0.254/24", "fd00:10::fe/64"]),
+            interface(2, SERVER_SIDE, Some(TAG), TAGGED_MAC, &["10.1.0.254/24", "fd00:11::fe/64"]),
         ],
         routes: vec![Route {
             prefix: "0.0.0.0/0".parse().unwrap(),
@@ -133,8 +133,8 @@ impl Lab {
     pub fn service(&mut self, protocol: Protocol, virt: &str, scheduler: &str) -> ServiceId {
         let id = ServiceId(self.next_service);
         self.next_service += 1;
-        let virt = at(virt);
-        let address = IpAddr::from(*virt.ip());
+        let virt: SocketAddr = virt.parse().unwrap();
+        let address = virt.ip();
         let key = ServiceKey::Virtual { protocol, address, port: virt.port() };
         let kind = SchedulerKind::from_name(scheduler).unwrap();
         Arc::make_mut(&mut self.draft.directory).services.insert(key, id);
@@ -149,7 +149,17 @@ impl Lab {
         let (options, pool) = (Options::default(), Pool::new(candidates));
         let plan = Arc::new(Plan::make(scheduler, &pool, options).unwrap());
         let pool = Arc::new(pool);
-        let service = Service { id, key, scheduler, options, persistence: None, one_packet: false, pool, plan };
+        let service = Service {
+            id,
+            key,
+            scheduler,
+            options,
+            persistence: None,
+            one_packet: false,
+            departures: Default::default(),
+            pool,
+            plan,
+        };
         self.draft.services.set(id.index(), Some(Arc::new(service)));
         self.changes.services.push(id);
     }
@@ -169,16 +179,18 @@ impl Lab {
     pub fn add(&mut self, service: ServiceId, server: &str, forward: Forward, weight: u32) -> DestId {
         let id = DestId(self.next_dest);
         self.next_dest += 1;
-        let server = at(server);
+        let server: SocketAddr = server.parse().unwrap();
         self.set(Destination {
             id,
             service,
-            address: IpAddr::from(*server.ip()),
+            address: server.ip(),
             port: server.port(),
             forward,
             weight,
             threshold_upper: 0,
             threshold_lower: 0,
+            departures: Default::default(),
+            timeouts: Default::default(),
             available: true,
         });
         self.enlist(id);
@@ -239,7 +251,9 @@ impl Lab {
     }
 
     pub fn timeouts(&mut self, edit: impl FnOnce(&mut Timeouts)) {
-        edit(Arc::make_mut(&mut self.draft.timeouts));
+        let mut timeouts = self.draft.timeouts.global().clone();
+        edit(&mut timeouts);
+        self.draft.timeouts = Arc::new(crate::model::TimeoutSets::new(timeouts, &[]));
     }
 
     /// The next snapshot, as the control thread would publish it.
@@ -288,7 +302,7 @@ impl Lab {
     /// What was sent since the last look.
     pub fn sent(&mut self) -> Vec<Seen> {
         let frames: Vec<_> = self.out.sent.drain(..).map(|(port, frame)| Seen::of(port.0, &frame.bytes())).collect();
-        self.sent_ip += frames.iter().filter(|seen| !seen.is_arp()).count() as u64;
+        self.sent_ip += frames.iter().filter(|seen| !seen.is_about_neighbours()).count() as u64;
         self.check();
         frames
     }
@@ -306,9 +320,10 @@ impl Lab {
 
     pub fn process(&mut self, port: PortId, frames: impl IntoIterator<Item = VecFrame>) -> Vec<Seen> {
         let mut frames: ArrayVec<VecFrame, BURST> = frames.into_iter().collect();
-        let is_arp = |frame: &VecFrame| matches!(frame.bytes().get(12..18), Some([8, 6, ..] | [0x81, 0, _, _, 8, 6]));
+        let is_arp = |frame: &VecFrame| Seen::of(0, &frame.bytes()).is_about_neighbours();
+        let is_arp = |frame: &VecFrame| frame.bytes().len() >= 18 && is_arp(frame);
         let all_arp = !frames.is_empty() && frames.iter().all(is_arp);
-        assert!(all_arp || !frames.iter().any(is_arp), "the account wants ARP in bursts of its own");
+        assert!(all_arp || !frames.iter().any(is_arp), "the account wants ARP and ND in bursts of their own");
         let (count, (drops, consumed)) = (frames.len() as u64, self.ended());
         self.director.process(port, &mut frames, self.now, &mut self.out);
         assert!(frames.is_empty());
@@ -386,7 +401,7 @@ impl Lab {
             ports: ports(source.port().to_be_bytes(), destination.port().to_be_bytes()),
             kind: protocol.into(),
         };
-        let connections = self.director.connections();
+        let connections = &self.director.connections().v4;
         connections.find(&key).map(|(id, _)| *connections.get(id))
     }
 

@@ -10,6 +10,7 @@ mod lab;
 mod methods;
 mod model;
 mod nat;
+mod nd;
 mod packets;
 mod snapshots;
 mod worker;

@@ -5,6 +5,7 @@ use crate::wire::arp::ArpPacket;
 use crate::wire::ethernet::{EthernetHeader, MacAddr, VlanTag, ethertype};
 use crate::wire::ip_protocol::{ICMP, TCP, UDP};
 use crate::wire::ipv4::Ipv4Header;
+use crate::wire::nd::NeighbourMessage;
 use crate::wire::udp::UdpHeader;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -243,6 +244,11 @@ impl Seen {
 
     pub fn is_arp(&self) -> bool {
         self.kind == ethertype::ARP
+    }
+
+    /// ARP, or neighbour discovery.
+    pub fn is_about_neighbours(&self) -> bool {
+        self.is_arp() || self.kind == ethertype::IPV6 && NeighbourMessage::parse(&self.packet).is_some()
     }
 
     pub fn transport(&self) -> &[u8] {

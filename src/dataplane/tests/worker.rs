@@ -148,7 +148,7 @@ fn a_listing_of_connections_comes_in_pages_and_is_complete() {
     assert_eq!((rows.len(), clients.len()), (300, 300));
     let row = rows.iter().find(|row| row.client == client(7).into()).unwrap();
     assert_eq!((row.virt, row.server), (vip().into(), at("10.0.0.1:8080").into()));
-    assert_eq!((row.protocol.name(), row.state, row.expires_s), ("TCP", "SYN_RECV", 60));
+    assert_eq!((row.protocol.name(), row.state, row.expires_s()), ("TCP", "SYN_RECV", 60));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::Edit;
 use crate::model::settings::Settings;
 use crate::model::state::TcpState;
 use crate::model::timeouts::Timeouts;
-use crate::model::{Forward, Persistence, Tick, Tunnel};
+use crate::model::{Departures, Forward, OwnTimeouts, Persistence, Tick, Tunnel};
 use crate::sched::Options;
 
 /// Names and values of what can change, as in the file.
@@ -52,14 +52,28 @@ pub(super) fn port_fields(port: &PortConfig) -> Fields {
 }
 
 pub(super) fn service_fields(service: &ServiceConfig, config: &Config) -> Fields {
-    let ServiceConfig { key: _, scheduler, options, persistence, one_packet, port, destinations: _ } = service;
+    let ServiceConfig { key: _, scheduler, options, persistence, one_packet, departures, port, destinations: _ } =
+        service;
+    let Departures { timeouts, drain_deadline_s, reset_on_idle_expiry, reschedule_udp } = *departures;
+    let OwnTimeouts { tcp_established_s, tcp_fin_wait_s, udp_s } = timeouts;
     vec![
         ("scheduler", scheduler.name().to_owned()),
         ("scheduler_flags", options_text(*options)),
         ("persistence", persistence.map_or_else(|| "none".to_owned(), persistence_text)),
         ("one_packet", one_packet.to_string()),
+        ("tcp_established_s", own_text(tcp_established_s)),
+        ("tcp_fin_wait_s", own_text(tcp_fin_wait_s)),
+        ("udp_s", own_text(udp_s)),
+        ("drain_deadline_s", own_text(drain_deadline_s)),
+        ("reset_on_idle_expiry", reset_on_idle_expiry.to_string()),
+        ("reschedule_udp", reschedule_udp.to_string()),
         ("port", port_name(config, *port)),
     ]
+}
+
+/// A number that is 0 when the service has none of its own.
+fn own_text(value: u32) -> String {
+    if value == 0 { "none".to_owned() } else { value.to_string() }
 }
 
 pub(super) fn options_text(options: Options) -> String {
@@ -70,9 +84,9 @@ pub(super) fn options_text(options: Options) -> String {
 }
 
 pub(super) fn persistence_text(persistence: Persistence) -> String {
-    let Persistence { timeout_s, prefix_len, engine } = persistence;
+    let Persistence { timeout_s, mask, engine } = persistence;
     let engine = engine.map_or_else(String::new, |engine| format!(" {}", engine.name()));
-    format!("{timeout_s} s /{prefix_len}{engine}")
+    format!("{timeout_s} s /{mask}{engine}")
 }
 
 pub(super) fn destination_fields(destination: &DestinationConfig) -> Fields {
@@ -130,12 +144,18 @@ pub fn timeout_values(timeouts: &Timeouts) -> Vec<(&'static str, String)> {
 pub fn setting_values(settings: &Settings) -> Vec<(&'static str, String)> {
     let Settings {
         sloppy_tcp,
+        sloppy_sctp,
         expire_nodest_conn,
+        expire_quiescent_template,
         conn_reuse_mode,
         pmtu_disc,
         drop_packet,
         am_droprate,
+        drop_entry,
         secure_tcp,
+        cache_bypass,
+        nat_icmp_send,
+        schedule_icmp,
         lblc_expiration_s,
         lblcr_expiration_s,
         forward,
@@ -143,12 +163,18 @@ pub fn setting_values(settings: &Settings) -> Vec<(&'static str, String)> {
     } = settings;
     vec![
         ("sloppy_tcp", sloppy_tcp.to_string()),
+        ("sloppy_sctp", sloppy_sctp.to_string()),
         ("expire_nodest_conn", expire_nodest_conn.to_string()),
+        ("expire_quiescent_template", expire_quiescent_template.to_string()),
         ("conn_reuse_mode", conn_reuse_mode.to_string()),
         ("pmtu_disc", pmtu_disc.to_string()),
         ("drop_packet", drop_packet.to_string()),
         ("am_droprate", am_droprate.to_string()),
+        ("drop_entry", drop_entry.to_string()),
         ("secure_tcp", secure_tcp.to_string()),
+        ("cache_bypass", cache_bypass.to_string()),
+        ("nat_icmp_send", nat_icmp_send.to_string()),
+        ("schedule_icmp", schedule_icmp.to_string()),
         ("lblc_expiration_s", lblc_expiration_s.to_string()),
         ("lblcr_expiration_s", lblcr_expiration_s.to_string()),
         ("forward", forward.to_string()),

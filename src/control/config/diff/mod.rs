@@ -41,6 +41,8 @@ pub enum Subject {
         port: String,
         address: IpAddr,
     },
+    /// All of `[[mark]]`: rules have no names.
+    Marks,
     /// By its key.
     Timeout(&'static str),
     /// A key of `[ipvs]` or `[ip]`.
@@ -65,6 +67,7 @@ impl fmt::Display for Change {
             Subject::Neighbour { port, address } => {
                 return self.fmt_part(f, "neighbour", address, &format!("port {port}"));
             }
+            Subject::Marks => f.write_str("marks"),
             Subject::Timeout(key) => write!(f, "timeout {key}"),
             Subject::Setting(key) => write!(f, "setting {key}"),
         }?;
@@ -146,6 +149,7 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
     diff_addresses(old, new, &mut changes);
     diff_routes(old, new, &mut changes);
     diff_neighbours(old, new, &mut changes);
+    diff_marks(old, new, &mut changes);
     diff_values(&timeout_values(&old.timeouts), &timeout_values(&new.timeouts), Subject::Timeout, &mut changes);
     diff_values(&setting_values(&old.settings), &setting_values(&new.settings), Subject::Setting, &mut changes);
     changes
@@ -228,6 +232,16 @@ fn diff_neighbours(old: &Config, new: &Config, changes: &mut Vec<Change>) {
             pair.push(|| Subject::Neighbour { port: port.clone(), address }, |(_, fields)| fields.clone(), changes);
         },
     );
+}
+
+/// The order of rules matters, so they are compared as a whole.
+fn diff_marks(old: &Config, new: &Config, changes: &mut Vec<Change>) {
+    if old.marks == new.marks {
+        return;
+    }
+    let text = |rules: usize, which| format!("{rules} {which}rules");
+    let (before, after) = (text(old.marks.len(), ""), text(new.marks.len(), "other "));
+    changes.push(Change { subject: Subject::Marks, edit: Edit::Changed { field: "", old: before, new: after } });
 }
 
 fn diff_values(

@@ -35,7 +35,7 @@ fn an_unknown_key_far_from_all_lists_those_there_are() {
 fn an_unknown_table_names_the_nearest_known_one() {
     assert_eq!(
         refusal("[[route]]", "[[rout]]"),
-        "t.toml:11: `rout`: unknown table, did you mean [[route]]? Known tables: [dpdk], [workers], [connections], [timeouts], [ipvs], [ip], [[port]], [[route]], [[neighbour]], [[service]]"
+        "t.toml:11: `rout`: unknown table, did you mean [[route]]? Known tables: [dpdk], [workers], [connections], [timeouts], [ipvs], [ip], [[port]], [[route]], [[neighbour]], [[mark]], [[service]]"
     );
 }
 
@@ -43,7 +43,7 @@ fn an_unknown_table_names_the_nearest_known_one() {
 fn a_key_outside_of_any_table_is_refused() {
     assert_eq!(
         refusal("[dpdk]", "mtu = 9000\n[dpdk]"),
-        "t.toml:1: `mtu`: a key outside of any table. Known tables: [dpdk], [workers], [connections], [timeouts], [ipvs], [ip], [[port]], [[route]], [[neighbour]], [[service]]"
+        "t.toml:1: `mtu`: a key outside of any table. Known tables: [dpdk], [workers], [connections], [timeouts], [ipvs], [ip], [[port]], [[route]], [[neighbour]], [[mark]], [[service]]"
     );
 }
 
@@ -69,7 +69,7 @@ fn a_table_is_no_number() {
 fn an_unknown_inner_table_names_the_nearest_known_one() {
     assert_eq!(
         refusal("[[service.destination]]", "[[service.destinations]]"),
-        "t.toml:22: [[service]] `destinations`: unknown key, did you mean `destination`? Known keys: protocol, address, mark, scheduler, scheduler_flags, persistence_timeout_s, persistence_mask, one_packet, port, destination"
+        "t.toml:22: [[service]] `destinations`: unknown key, did you mean `destination`? Known keys: protocol, address, mark, family, scheduler, scheduler_flags, persistence_timeout_s, persistence_mask, persistence_engine, one_packet, port, tcp_established_s, tcp_fin_wait_s, udp_s, drain_deadline_s, reset_on_idle_expiry, reschedule_udp, destination"
     );
 }
 
@@ -194,7 +194,7 @@ fn a_misspelt_timeout_names_the_nearest() {
 fn the_kernels_name_without_its_unit_leads_to_the_key() {
     assert_eq!(
         refusal("[dpdk]", "[ipvs]\nlblc_expiration = 1\n[dpdk]"),
-        "t.toml:2: [ipvs] `lblc_expiration`: unknown key, did you mean `lblc_expiration_s`? Known keys: sloppy_tcp, expire_nodest_conn, conn_reuse_mode, pmtu_disc, drop_packet, am_droprate, secure_tcp, lblc_expiration_s, lblcr_expiration_s"
+        "t.toml:2: [ipvs] `lblc_expiration`: unknown key, did you mean `lblc_expiration_s`? Known keys: sloppy_tcp, sloppy_sctp, expire_nodest_conn, expire_quiescent_template, conn_reuse_mode, pmtu_disc, drop_packet, am_droprate, drop_entry, secure_tcp, cache_bypass, nat_icmp_send, schedule_icmp, lblc_expiration_s, lblcr_expiration_s"
     );
 }
 
@@ -291,14 +291,6 @@ fn a_multicast_address_is_no_ports() {
     assert_eq!(
         refusal(r#""10.1.0.254/16""#, r#""224.0.0.1/4""#),
         "t.toml:10: [[port]] `addresses`: 224.0.0.1 is not a unicast address of the network"
-    );
-}
-
-#[test]
-fn an_ipv6_address_of_a_port_is_not_supported_yet() {
-    assert_eq!(
-        refusal(r#""10.1.0.254/16""#, r#""2001:db8::1/64""#),
-        "t.toml:10: [[port]] `addresses`: IPv6 is not supported yet; give an IPv4 address"
     );
 }
 
@@ -410,18 +402,10 @@ fn two_mac_addresses_for_one_neighbour_are_refused() {
 }
 
 #[test]
-fn sctp_is_not_supported_yet() {
-    assert_eq!(
-        refusal(r#"protocol = "udp""#, r#"protocol = "sctp""#),
-        r#"t.toml:27: [[service]] `protocol`: "sctp" is not supported yet; allowed: "tcp", "udp""#
-    );
-}
-
-#[test]
 fn a_misspelt_protocol_names_the_nearest() {
     assert_eq!(
         refusal(r#"protocol = "udp""#, r#"protocol = "udpp""#),
-        r#"t.toml:27: [[service]] `protocol`: unknown value "udpp", did you mean "udp"? Allowed: "tcp", "udp""#
+        r#"t.toml:27: [[service]] `protocol`: unknown value "udpp", did you mean "udp"? Allowed: "tcp", "udp", "sctp""#
     );
 }
 
@@ -442,10 +426,22 @@ fn a_service_without_protocol_is_refused() {
 }
 
 #[test]
-fn marks_are_not_supported_yet() {
+fn a_service_is_on_a_mark_or_on_an_address() {
     assert_eq!(
-        refusal("protocol = \"udp\"\naddress = \"192.0.2.10:53\"", "mark = 7"),
-        "t.toml:27: [[service]] `mark`: services on firewall marks are not supported yet; use `protocol` and `address`"
+        refusal("protocol = \"udp\"\naddress", "mark = 7\naddress"),
+        "t.toml:28: [[service]] `address`: the service is on a `mark`, whatever the packet's address; leave one of them out"
+    );
+    assert_eq!(
+        refusal("protocol = \"udp\"", "family = \"ipv6\"\nprotocol = \"udp\""),
+        "t.toml:27: [[service]] `family`: only services on a `mark` need it; others have the family of their address"
+    );
+    let twice = "mark = 7\n[[service]]\nmark = 7\n[[service.destination]]\naddress = \"10.1.0.2\"\n[[service]]\nmark = 7\nfamily = \"ipv6\"";
+    assert_eq!(
+        refusal(
+            "protocol = \"udp\"\naddress = \"192.0.2.10:53\"\n[[service.destination]]\naddress = \"10.1.0.2\"",
+            twice
+        ),
+        "t.toml:29: [[service]] `mark`: FWM 7 is already the service of line 27"
     );
 }
 
@@ -466,10 +462,10 @@ fn a_service_without_port_is_refused() {
 }
 
 #[test]
-fn a_service_on_every_port_is_not_supported_yet() {
+fn a_service_on_every_port_needs_persistence() {
     assert_eq!(
         refusal("192.0.2.10:53", "192.0.2.10:0"),
-        "t.toml:28: [[service]] `address`: port 0 (every port) needs persistence, which is not supported yet; give a port"
+        "t.toml:28: [[service]] `address`: port 0 (every port) needs persistence; add `persistence_timeout_s`, or give a port"
     );
 }
 
@@ -486,14 +482,6 @@ fn a_loopback_address_is_no_virtual_address() {
     assert_eq!(
         refusal("192.0.2.10:53", "127.0.0.1:53"),
         "t.toml:28: [[service]] `address`: 127.0.0.1 is not a unicast address of the network"
-    );
-}
-
-#[test]
-fn an_ipv6_service_is_not_supported_yet() {
-    assert_eq!(
-        refusal("192.0.2.10:53", "[2001:db8::10]:53"),
-        "t.toml:28: [[service]] `address`: IPv6 is not supported yet; give an IPv4 address"
     );
 }
 
@@ -522,22 +510,77 @@ fn a_flag_of_another_scheduler_is_refused() {
 }
 
 #[test]
-fn persistence_is_not_supported_yet() {
+fn a_mask_without_persistence_and_one_of_another_family_are_refused() {
     assert_eq!(
-        refusal(r#"scheduler = "rr""#, "persistence_timeout_s = 360\npersistence_mask = \"255.255.255.0\""),
-        [
-            "t.toml:21: [[service]] `persistence_timeout_s`: persistence is not supported yet; leave the key out",
-            "t.toml:22: [[service]] `persistence_mask`: persistence is not supported yet; leave the key out"
-        ]
-        .join("\n")
+        refusal(r#"scheduler = "rr""#, "persistence_mask = \"255.255.255.0\""),
+        "t.toml:21: [[service]] `persistence_mask`: there is no persistence; add `persistence_timeout_s`, or leave the key out"
+    );
+    assert_eq!(
+        refusal(r#"scheduler = "rr""#, "persistence_timeout_s = 360\npersistence_mask = \"2001:db8::\""),
+        r#"t.toml:22: [[service]] `persistence_mask`: "2001:db8::" is not a mask; expected one like "255.255.255.0""#
     );
 }
 
 #[test]
-fn one_packet_scheduling_is_not_supported_yet_and_for_udp_only() {
+fn a_sysctl_that_is_no_key_is_refused_with_the_reason() {
+    assert_eq!(
+        refusal("[dpdk]", "[ipvs]\nconntrack = 1\n[dpdk]"),
+        "t.toml:2: [ipvs] `conntrack`: a sysctl without a key here: no other connection tracking is kept: the director's own table is the only one; leave it out"
+    );
+}
+
+#[test]
+fn a_mark_rule_that_no_packet_fits_is_refused() {
+    let rule = |keys: &str| refusal("[[service]]", &format!("[[mark]]\nmark = 1\n{keys}\n[[service]]"));
+    assert_eq!(
+        rule("destination_port = 80"),
+        "t.toml:20: [[mark]] `destination_port`: ports are of tcp, udp and sctp; add `protocol`, or leave the key out"
+    );
+    assert_eq!(
+        rule("protocol = \"tcp\"\nsource_port = \"81-80\""),
+        r#"t.toml:21: [[mark]] `source_port`: "81-80" is neither a port nor a range of ports like "5000-5010""#
+    );
+    assert_eq!(
+        rule("source = \"::/0\"\ndestination = \"192.0.2.1\""),
+        "t.toml:21: [[mark]] `destination`: 192.0.2.1/32 and `source` ::/0 are of different address families: no packet fits"
+    );
+    assert_eq!(
+        rule("port = \"cleint\""),
+        r#"t.toml:20: [[mark]] `port`: no [[port]] has the name "cleint", did you mean "client"? Known ports: "client", "server""#
+    );
+    let many = "[[mark]]\nmark = 1\n".repeat(crate::model::limits::MARK_RULES_MAX);
+    assert_eq!(
+        refusal("[[service]]", &format!("{many}[[mark]]\nmark = 1\n[[service]]")),
+        "t.toml:2066: [[mark]]: 1025 rules; at most 1024"
+    );
+}
+
+#[test]
+fn a_tunnel_is_told_what_it_lacks_and_what_has_no_meaning() {
+    let tunnel = |keys: &str| refusal("10.1.0.1:8080\"\nforward = \"nat\"", &format!("10.1.0.1\"\n{keys}"));
+    assert_eq!(
+        tunnel("tunnel = \"gre\""),
+        r#"t.toml:24: [[service.destination]] `tunnel`: "dr" has no tunnel; leave the key out, or use forward = "tun""#
+    );
+    assert_eq!(
+        tunnel("forward = \"tun\"\ntunnel = \"gue\""),
+        r#"t.toml:25: [[service.destination]] `tunnel_port`: missing; tunnel = "gue" needs the port it goes to"#
+    );
+    assert_eq!(
+        tunnel("forward = \"tun\"\ntunnel = \"gre\"\ntunnel_port = 6080"),
+        r#"t.toml:26: [[service.destination]] `tunnel_port`: only tunnel = "gue" has a port, not "gre""#
+    );
+    assert_eq!(
+        tunnel("forward = \"tun\"\ntunnel_checksum = \"full\""),
+        r#"t.toml:25: [[service.destination]] `tunnel_checksum`: tunnel = "ipip" has no checksum "full"; leave the key out"#
+    );
+}
+
+#[test]
+fn one_packet_scheduling_is_for_udp_only() {
     assert_eq!(
         refusal(r#"scheduler = "rr""#, "one_packet = true"),
-        ["t.toml:21: [[service]] `one_packet`: one-packet scheduling is not supported yet; leave the key out", r#"t.toml:21: [[service]] `one_packet`: only UDP has one-packet scheduling; leave the key out, or use protocol = "udp""#].join("\n")
+        r#"t.toml:21: [[service]] `one_packet`: only UDP has one-packet scheduling; leave the key out, or use protocol = "udp""#
     );
 }
 
@@ -625,10 +668,10 @@ fn a_destination_that_is_a_virtual_address_is_refused() {
 }
 
 #[test]
-fn an_ipv6_destination_is_not_supported_yet() {
+fn a_destination_of_another_family_without_tunnel_is_refused() {
     assert_eq!(
         refusal("10.1.0.1:8080", "[2001:db8::1]:8080"),
-        "t.toml:23: [[service.destination]] `address`: IPv6 is not supported yet; give an IPv4 address"
+        r#"t.toml:23: [[service.destination]] `address`: 2001:db8::1 with "nat" is of another address family than the service; only forward = "tun" takes it"#
     );
 }
 

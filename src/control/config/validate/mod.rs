@@ -1,6 +1,7 @@
 //! From what was typed to what holds: names resolved, defaults filled in, contradictions refused. Goes on after a
 //! mistake, so that all mistakes of a file are told at once.
 
+mod marks;
 mod ports;
 mod routes;
 mod services;
@@ -29,6 +30,7 @@ pub(super) fn validate(file: &File, problems: &mut Problems<'_>) -> Config {
     let own_problems_only = problems.is_empty();
     let routes = routes::routes(file, &ports, &names, own_problems_only, problems);
     let neighbours = routes::neighbours(file, &ports, &names, problems);
+    let marks = marks::marks(file, &names, problems);
     let mut services = services::services(file, &ports, &names, problems);
     let settings = settings(&file.ipvs, &file.ip, &services);
     for service in &mut services {
@@ -45,6 +47,7 @@ pub(super) fn validate(file: &File, problems: &mut Problems<'_>) -> Config {
         ports,
         routes,
         neighbours,
+        marks,
         services,
     }
 }
@@ -110,12 +113,18 @@ fn settings(table: &IpvsTable, ip: &IpTable, services: &[ServiceConfig]) -> Sett
     let is_on = |switch: Option<Switch>, default| switch.map_or(default, Switch::is_on);
     Settings {
         sloppy_tcp: is_on(table.sloppy_tcp, default.sloppy_tcp),
+        sloppy_sctp: is_on(table.sloppy_sctp, default.sloppy_sctp),
         expire_nodest_conn: is_on(table.expire_nodest_conn, default.expire_nodest_conn),
+        expire_quiescent_template: is_on(table.expire_quiescent_template, default.expire_quiescent_template),
         conn_reuse_mode: table.conn_reuse_mode.unwrap_or(default.conn_reuse_mode),
         pmtu_disc: is_on(table.pmtu_disc, default.pmtu_disc),
         drop_packet: table.drop_packet.unwrap_or(default.drop_packet),
         am_droprate: table.am_droprate.unwrap_or(default.am_droprate),
+        drop_entry: table.drop_entry.unwrap_or(default.drop_entry),
         secure_tcp: table.secure_tcp.unwrap_or(default.secure_tcp),
+        cache_bypass: is_on(table.cache_bypass, default.cache_bypass),
+        nat_icmp_send: is_on(table.nat_icmp_send, default.nat_icmp_send),
+        schedule_icmp: is_on(table.schedule_icmp, default.schedule_icmp),
         lblc_expiration_s: table.lblc_expiration_s.unwrap_or(default.lblc_expiration_s),
         lblcr_expiration_s: table.lblcr_expiration_s.unwrap_or(default.lblcr_expiration_s),
         forward: ip.forward.unwrap_or_else(|| any_nat(services)),

@@ -3,11 +3,14 @@
 use super::super::error::Problems;
 use super::super::file::{DestinationTable, File, ServiceTable};
 use super::super::keys::Table;
-use super::super::rules::{OwnAddresses, check_destination, check_service};
-use super::super::{DestinationConfig, PortConfig, ServiceConfig, not_yet, values};
+use super::super::rules::{OwnAddresses, check_destination, check_service, check_tunnel_meaning};
+use super::super::{DestinationConfig, PortConfig, ServiceConfig, values};
 use super::ports::PortNames;
 use super::{accept, line_of, place, port_index};
-use crate::model::{Forward, ServiceKey};
+use crate::model::{
+    ClientMask, Departures, Family, Forward, OwnTimeouts, Persistence, PersistenceEngine, ServiceKey, Tunnel,
+    TunnelChecksum, TunnelKind,
+};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
 use hashbrown::HashMap;
@@ -42,23 +45,23 @@ pub fn services(
 
 fn service(table: &Spanned<ServiceTable>, names: &PortNames<'_>, problems: &mut Problems<'_>) -> Option<ServiceConfig> {
     let typed = table.get_ref();
-    for (span, key, message) in not_yet::service_keys(typed) {
-        problems.add(span, place(Table::Service, key), message);
-    }
     let key = service_key(table, problems);
     let (scheduler, options) = scheduling(typed, problems);
+    let persistence = key.as_ref().and_then(|key| persistence(typed, key, problems));
     let port = typed.port.as_ref().and_then(|name| port_index(Table::Service, name, names, problems));
     let service = ServiceConfig {
         key: key?,
         scheduler: scheduler?,
         options,
-        persistence: None,
+        persistence,
         one_packet: typed.one_packet.as_ref().is_some_and(|on| *on.get_ref()),
+        departures: departures(typed),
         port,
         destinations: Vec::new(),
     };
     for refusal in check_service(&service) {
-        let span = typed.one_packet.as_ref().map_or_else(|| table.span(), Spanned::span);
+        let one_packet = typed.one_packet.as_ref().filter(|_| refusal.key == "one_packet").map(Spanned::span);
+        let span = one_packet.or(typed.address.as_ref().map(Spanned::span)).unwrap_or_else(|| table.span());
         problems.add(span, place(Table::Service, refusal.key), refusal.message);
     }
     Some(service)
@@ -66,23 +69,70 @@ fn service(table: &Spanned<ServiceTable>, names: &PortNames<'_>, problems: &mut 
 
 fn service_key(table: &Spanned<ServiceTable>, problems: &mut Problems<'_>) -> Option<ServiceKey> {
     let typed = table.get_ref();
+    if let Some(mark) = &typed.mark {
+        return mark_key(typed, *mark.get_ref(), problems);
+    }
+    if let Some(family) = &typed.family {
+        let message = "only services on a `mark` need it; others have the family of their address";
+        problems.add(family.span(), place(Table::Service, "family"), message);
+    }
     let protocol = typed.protocol.as_ref().map(|p| accept(Table::Service, "protocol", p, values::protocol, problems));
     let address =
         typed.address.as_ref().map(|a| accept(Table::Service, "address", a, values::service_address, problems));
-    if typed.mark.is_none() {
-        for (key, is_missing) in [("protocol", protocol.is_none()), ("address", address.is_none())] {
-            let example = Table::Service.key(key).map_or("", |key| key.example);
-            if is_missing {
-                problems.add(
-                    table.span(),
-                    place(Table::Service, key),
-                    format!("missing; for example `{key} = {example}`"),
-                );
-            }
+    for (key, is_missing) in [("protocol", protocol.is_none()), ("address", address.is_none())] {
+        let example = Table::Service.key(key).map_or("", |key| key.example);
+        if is_missing {
+            let message = format!("missing; for example `{key} = {example}`");
+            problems.add(table.span(), place(Table::Service, key), message);
         }
     }
     let address = address.flatten()?;
     Some(ServiceKey::Virtual { protocol: protocol.flatten()?, address: address.ip(), port: address.port() })
+}
+
+/// A service on a mark has no address, and none that ARP could be answered for.
+fn mark_key(table: &ServiceTable, mark: u32, problems: &mut Problems<'_>) -> Option<ServiceKey> {
+    for (key, text) in [("protocol", &table.protocol), ("address", &table.address), ("port", &table.port)] {
+        if let Some(text) = text {
+            let message = "the service is on a `mark`, whatever the packet's address; leave one of them out";
+            problems.add(text.span(), place(Table::Service, key), message);
+        }
+    }
+    let is_v6 = table.family.as_ref().is_some_and(|family| family.get_ref() == "ipv6");
+    Some(ServiceKey::Mark { mark, family: if is_v6 { Family::V6 } else { Family::V4 } })
+}
+
+fn persistence(table: &ServiceTable, key: &ServiceKey, problems: &mut Problems<'_>) -> Option<Persistence> {
+    let mask = table.persistence_mask.as_ref().and_then(|text| {
+        accept(Table::Service, "persistence_mask", text, |text| values::client_mask(text, key.family()), problems)
+    });
+    let engine = table.persistence_engine.as_ref().and_then(|name| PersistenceEngine::from_name(name.get_ref()));
+    let Some(timeout) = &table.persistence_timeout_s else {
+        for (key, text) in
+            [("persistence_mask", &table.persistence_mask), ("persistence_engine", &table.persistence_engine)]
+        {
+            if let Some(text) = text {
+                let message = "there is no persistence; add `persistence_timeout_s`, or leave the key out";
+                problems.add(text.span(), place(Table::Service, key), message);
+            }
+        }
+        return None;
+    };
+    Some(Persistence { timeout_s: *timeout.get_ref(), mask: mask.unwrap_or(ClientMask::whole(key.family())), engine })
+}
+
+fn departures(table: &ServiceTable) -> Departures {
+    let own = |seconds: Option<u32>| seconds.unwrap_or(0);
+    Departures {
+        timeouts: OwnTimeouts {
+            tcp_established_s: own(table.tcp_established_s),
+            tcp_fin_wait_s: own(table.tcp_fin_wait_s),
+            udp_s: own(table.udp_s),
+        },
+        drain_deadline_s: own(table.drain_deadline_s),
+        reset_on_idle_expiry: table.reset_on_idle_expiry,
+        reschedule_udp: table.reschedule_udp,
+    }
 }
 
 fn scheduling(table: &ServiceTable, problems: &mut Problems<'_>) -> (Option<SchedulerKind>, Options) {
@@ -103,13 +153,16 @@ fn scheduling(table: &ServiceTable, problems: &mut Problems<'_>) -> (Option<Sche
 fn check_unique(services: &[(&ServiceTable, ServiceConfig)], problems: &mut Problems<'_>) {
     let mut seen: HashMap<ServiceKey, Range<usize>> = HashMap::new();
     for (table, service) in services {
-        let Some(address) = &table.address else { continue };
+        let of_mark = table.mark.as_ref().map(|mark| ("mark", mark.span()));
+        let Some((key, span)) = of_mark.or(table.address.as_ref().map(|text| ("address", text.span()))) else {
+            continue;
+        };
         match seen.entry(service.key) {
-            Entry::Vacant(entry) => _ = entry.insert(address.span()),
+            Entry::Vacant(entry) => _ = entry.insert(span),
             Entry::Occupied(entry) => {
                 let message =
                     format!("{} is already the service of line {}", service.key, line_of(entry.get(), problems));
-                problems.add(address.span(), place(Table::Service, "address"), message);
+                problems.add(span, place(Table::Service, key), message);
             }
         }
     }
@@ -146,7 +199,8 @@ fn destinations(
     let mut destinations = Vec::new();
     for table in table.destination.iter().map(Spanned::get_ref) {
         let Some(destination) = destination(table, key, problems) else { continue };
-        for refusal in check_destination(key, &destination, own) {
+        let meaning = check_tunnel_meaning(destination.forward);
+        for refusal in check_destination(key, &destination, own).into_iter().chain(meaning) {
             let span = span_of(table, refusal.key);
             problems.add(span, place(Table::Destination, refusal.key), refusal.message);
         }
@@ -166,10 +220,12 @@ fn destinations(
 
 fn span_of(table: &DestinationTable, key: &str) -> Range<usize> {
     let number = match key {
-        "threshold_lower" => table.threshold_lower.as_ref(),
+        "threshold_lower" => table.threshold_lower.as_ref().map(Spanned::span),
+        "tunnel_port" => table.tunnel_port.as_ref().map(Spanned::span).or(table.tunnel.as_ref().map(Spanned::span)),
+        "tunnel_checksum" => table.tunnel_checksum.as_ref().map(Spanned::span),
         _ => None,
     };
-    number.map_or_else(|| table.address.span(), Spanned::span)
+    number.unwrap_or_else(|| table.address.span())
 }
 
 fn destination(table: &DestinationTable, key: &ServiceKey, problems: &mut Problems<'_>) -> Option<DestinationConfig> {
@@ -182,6 +238,7 @@ fn destination(table: &DestinationTable, key: &ServiceKey, problems: &mut Proble
         Some(word) => accept(Table::Destination, "forward", word, values::forward, problems)?,
         None => Forward::Dr,
     };
+    let forward = tunnelled(table, forward, problems);
     let (address, port) = address?;
     let number = |value: &Option<Spanned<u32>>, default| value.as_ref().map_or(default, |v| *v.get_ref());
     Some(DestinationConfig {
@@ -192,4 +249,25 @@ fn destination(table: &DestinationTable, key: &ServiceKey, problems: &mut Proble
         threshold_upper: number(&table.threshold_upper, 0),
         threshold_lower: number(&table.threshold_lower, 0),
     })
+}
+
+/// The forwarding method with what the file says of its tunnel.
+fn tunnelled(table: &DestinationTable, forward: Forward, problems: &mut Problems<'_>) -> Forward {
+    let word = |text: &Option<Spanned<String>>| text.as_ref().map_or("", |text| text.get_ref()).to_owned();
+    let kind = TunnelKind::from_name(&word(&table.tunnel)).unwrap_or_default();
+    let checksum = TunnelChecksum::from_word(&word(&table.tunnel_checksum)).unwrap_or_default();
+    let port = table.tunnel_port.as_ref().map_or(0, |port| *port.get_ref());
+    if let Forward::Tun(_) = forward {
+        return Forward::Tun(Tunnel { kind, port, checksum });
+    }
+    let given = [
+        ("tunnel", table.tunnel.as_ref().map(Spanned::span)),
+        ("tunnel_port", table.tunnel_port.as_ref().map(Spanned::span)),
+        ("tunnel_checksum", table.tunnel_checksum.as_ref().map(Spanned::span)),
+    ];
+    for (key, span) in given.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+        let message = format!("{:?} has no tunnel; leave the key out, or use forward = \"tun\"", forward.word());
+        problems.add(span, place(Table::Destination, key), message);
+    }
+    forward
 }

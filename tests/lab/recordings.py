@@ -12,6 +12,7 @@ TABLE_SIZE = 4096
 # sysctls without a key: the director has no connection tracking of netfilter's to keep or to do without
 NO_KEY = ("conntrack",)
 PROTOCOLS = {"-t": "tcp", "-u": "udp", "--sctp-service": "sctp"}
+CHECKSUMS = {"--tun-nocsum": "none", "--tun-csum": "full", "--tun-remcsum": "remote"}
 FORWARD = {"-m": "nat", "-g": "dr", "-i": "tun"}
 
 
@@ -19,7 +20,6 @@ class Recording:
     def __init__(self, vector):
         self.name = vector["name"]
         self.topology = vector["topology"]
-        forget_ipv6(self.topology)
         self.ports = sorted(self.topology["ports"])
         self.sysctl = vector["sysctl"]
         self.marks = vector.get("fwmark_rules", [])
@@ -38,9 +38,10 @@ class Recording:
             *(self._port(name, devices[name]) for name in self.ports),
             *(self._route(route) for route in self.topology["routes"]),
             *(table("[[neighbour]]", port=n["port"], address=n["ip"], mac=n["mac"]) for n in self.topology["neigh"]),
+            *(mark(rule, port) for rule in self.marks for port in rule["dport"]),
         ]
         if with_services:
-            parts += [self._entry(record["cmd"]) for record in self.setup]
+            parts += [entry(record["cmd"]) for record in self.setup]
         return "\n".join(parts)
 
     def _settings(self):
@@ -57,18 +58,6 @@ class Recording:
         via = {"via": route["via"]} if route.get("via") else {}
         return table("[[route]]", prefix=route["dst"], port=route["port"], **via)
 
-    def _entry(self, command):
-        """A service or a destination, as the file has it."""
-        words = shlex.split(command)[1:]
-        given = {word: words[at + 1] for at, word in enumerate(words[:-1])}
-        if "-A" in words:
-            protocol, address = next((PROTOCOLS[word], given[word]) for word in words if word in PROTOCOLS)
-            flags = {"scheduler_flags": given["-b"].split(",")} if "-b" in given else {}
-            return table("[[service]]", protocol=protocol, address=address, scheduler=given.get("-s", "wlc"), **flags)
-        forward = next(FORWARD[word] for word in words if word in FORWARD)
-        weight = int(given.get("-w", 1))
-        return table("[[service.destination]]", address=given["-r"], forward=forward, weight=weight)
-
 
 def load(name):
     return json.loads((VECTORS / f"{name}.json").read_text())
@@ -78,15 +67,26 @@ def network(address):
     return f"{address}/{ipaddress.ip_address(address).max_prefixlen}"
 
 
+def mark(rule, port):
+    keys = {"protocol": rule["l4"], "destination": rule["dst"], "destination_port": port}
+    return table("[[mark]]", mark=rule["mark"], port="ext", **keys)
+
+
+def entry(command):
+    """What a command adds, as the file has it."""
+    words = shlex.split(command)[1:]
+    given = {word: words[at + 1] for at, word in enumerate(words[:-1])}
+    if "-A" in words:
+        protocol, address = next((PROTOCOLS[word], given[word]) for word in words if word in PROTOCOLS)
+        flags = {"scheduler_flags": given["-b"].split(",")} if "-b" in given else {}
+        return table("[[service]]", protocol=protocol, address=address, scheduler=given["-s"], **flags)
+    keys = {"forward": next(FORWARD[word] for word in words if word in FORWARD), "weight": int(given["-w"])}
+    keys |= {"tunnel": given["--tun-type"]} if "--tun-type" in given else {}
+    keys |= {"tunnel_port": int(given["--tun-port"])} if "--tun-port" in given else {}
+    keys |= next(({"tunnel_checksum": CHECKSUMS[word]} for word in words if word in CHECKSUMS), {})
+    return table("[[service.destination]]", address=given["-r"], **keys)
+
+
 def table(heading, **keys):
     """A table of a TOML file; its strings, numbers and lists are written as in JSON."""
     return "\n".join([heading, *(f"{key} = {json.dumps(value)}" for key, value in keys.items()), ""])
-
-
-def forget_ipv6(topology):
-    """Until the director has IPv6."""
-    for port in topology["ports"].values():
-        port["addrs"] = [a for a in port["addrs"] if ":" not in a]
-    topology["local"] = {a: port for a, port in topology["local"].items() if ":" not in a}
-    topology["routes"] = [r for r in topology["routes"] if ":" not in r["dst"]]
-    topology["neigh"] = [n for n in topology["neigh"] if ":" not in n["ip"]]

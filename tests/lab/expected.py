@@ -107,10 +107,12 @@ LISTINGS = {
 TIMES_APART_S = 11
 
 
-def compare_listing(kind, expected, came):
-    same = same_connections if kind == "Lnc" else str.__eq__
-    if not same(expected, came):
-        raise Difference(f"listing {kind} differs\nexpected\n{expected}came\n{came}")
+def compare_listings(expected, came):
+    """Texts by kind: what was recorded, and what Pollux printed of it."""
+    for kind, text in came.items():
+        same = same_connections if kind == "Lnc" else str.__eq__
+        if not same(expected[kind], text):
+            raise Difference(f"listing {kind} differs\nexpected\n{expected[kind]}came\n{text}")
 
 
 def same_connections(expected, came):

@@ -1,7 +1,7 @@
 //! One worker's view of all destinations: what forwarding needs at hand, and their counts.
 
 use crate::model::limits::DESTINATIONS_MAX;
-use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, TimeoutsId, Tunnel};
+use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
 use crate::sched::Loads;
 use crate::tables::memory::{Mapping, NoMemory, Zeroed};
 use crate::tables::neighbours::NeighbourId;
@@ -31,6 +31,8 @@ pub struct Way {
 pub struct DestState {
     pub forward: Forward,
     pub available: bool,
+    /// Packets of its connections go on as ever: the one thing that each of them looks at.
+    pub keeps: bool,
     pub overloaded: bool,
     pub address: IpAddr,
     pub port: [u8; 2],
@@ -38,6 +40,8 @@ pub struct DestState {
     pub service: ServiceId,
     /// The set of timeouts of its connections.
     pub timeouts: TimeoutsId,
+    /// When its connections are to end (see [`super::drain`]).
+    pub drain_deadline: Option<Time>,
     /// What its service asked for beyond the kernel; looked at off the common path.
     pub departures: Departures,
     threshold_upper: u32,
@@ -52,12 +56,14 @@ impl Default for DestState {
         Self {
             forward: Forward::Dr,
             available: false,
+            keeps: false,
             overloaded: false,
             address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: [0; 2],
             weight: 0,
             service: ServiceId(u32::MAX),
             timeouts: TimeoutsId::default(),
+            drain_deadline: None,
             departures: Departures::default(),
             threshold_upper: 0,
             threshold_lower: 0,
@@ -99,12 +105,14 @@ impl Destinations {
             Some(d) => DestState {
                 forward: d.forward,
                 available: d.available,
+                keeps: d.available && (d.weight > 0 || !d.departures.reschedule_udp),
                 overloaded: state.overloaded,
                 address: d.address,
                 port: d.port.to_be_bytes(),
                 weight: d.weight,
                 service: d.service,
                 timeouts: d.timeouts,
+                drain_deadline: state.drain_deadline,
                 departures: d.departures,
                 threshold_upper: d.threshold_upper,
                 threshold_lower: d.threshold_lower,
@@ -113,6 +121,15 @@ impl Destinations {
             },
         };
         self.judge_load(id);
+    }
+
+    /// One more than the greatest id there has been.
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@
 //! on its way. Then each packet is finished, in order: state, timers, counters, rewriting, sending.
 
 use super::destinations::{Destinations, SharedCounters};
+use super::drain::Drain;
 use super::family::{Family, Packets, PerFamily, Tables};
 use super::forward::Inbound;
 use super::frame::Frame;
@@ -70,6 +71,7 @@ pub struct Director<F: Frame> {
     pub(super) secure_tcp: bool,
     /// Connections from this entry on are to be looked through for those whose destination was removed.
     pub(super) orphans_from: PerFamily<Option<u32>>,
+    pub(super) drain: Drain,
     pub(super) ip_id: u64,
     /// Of several workers only one announces addresses.
     pub(super) announces: bool,
@@ -97,6 +99,7 @@ impl<F: Frame> Director<F> {
             drop_counter: 0,
             secure_tcp: false,
             orphans_from: PerFamily::default(),
+            drain: Drain::default(),
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),
             now,
@@ -203,6 +206,7 @@ impl<F: Frame> Director<F> {
         if now.since(self.ticked) >= 1_000_000 {
             self.ticked = now;
             self.services.tick(now);
+            self.end_drained();
         }
         if !self.network.announcements.is_empty() {
             self.announce(out);

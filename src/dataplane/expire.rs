@@ -1,5 +1,6 @@
 //! Connections end: their time is up, or somebody wants them gone.
 
+use super::destinations::DestState;
 use super::director::Director;
 use super::family::Family;
 use super::frame::Frame;
@@ -65,7 +66,7 @@ impl<F: Frame> Director<F> {
     }
 
     /// Ends connections whose destination was removed, as `expire_nodest_conn` asks for
-    /// (ip_vs_expire_nodest_conn_flush); a bounded number of entries a call.
+    /// (ip_vs_expire_nodest_conn_flush), or has had its time to drain; a bounded number of entries a call.
     #[cold]
     pub(super) fn end_orphans(&mut self) {
         self.end_orphans_of::<Ip4>();
@@ -76,7 +77,9 @@ impl<F: Frame> Director<F> {
         let Some(from) = *self.orphans_from.of::<A>() else { return };
         let mut orphans = ArrayVec::<ConnId, ORPHANS_PER_POLL>::new();
         let destinations = &self.destinations;
-        let is_gone = |id: DestId| destinations.get(id).is_some_and(|dest| !dest.available);
+        let ends_orphans = self.snapshot.settings.expire_nodest_conn;
+        let is_gone = |dest: &DestState| dest.is_drained(self.now) || ends_orphans && !dest.available;
+        let is_gone = |id: DestId| destinations.get(id).is_some_and(is_gone);
         let next = self.connections.table::<A>().page(from, ORPHANS_PER_POLL as u32, |id, conn| {
             if conn.controlled == 0 && conn.dest != DestId::NONE && is_gone(conn.dest) {
                 orphans.push(id);

@@ -89,6 +89,7 @@ impl<F: Frame> Director<F> {
                 let is_available = destination.is_some_and(|d| d.available);
                 if is_available == pick_up.is_coming_round() {
                     self.destinations.set(id, destination);
+                    self.drain.changed(self.destinations.get_mut(id), self.now);
                 }
                 if !is_available && snapshot.settings.expire_nodest_conn {
                     self.orphans_from = PerFamily { v4: Some(1), v6: Some(1) };

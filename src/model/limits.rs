@@ -39,3 +39,6 @@ pub const MARK_RULES_MAX: usize = 1024;
 
 /// Services and destinations of a new snapshot a worker takes over between two bursts.
 pub const PICK_UP_PER_POLL: usize = 16;
+
+/// Destinations a second that are looked at for a drain deadline that has passed: each at least about once a minute.
+pub const DRAIN_CHECKS_PER_S: usize = 4096;

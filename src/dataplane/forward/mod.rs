@@ -47,12 +47,12 @@ impl<F: Frame> Director<F> {
         // a method edited later is for new connections (ip_vs_bind_xmit)
         let (dest_id, method) = (conn.dest, conn.flags & flags::METHOD);
         let Some(dest) = self.destinations.get(dest_id) else { return Err(DropReason::Internal) };
-        let (available, weight) = (dest.available, dest.weight);
+        let (keeps, weight) = (dest.keeps, dest.weight);
         if kind == Inbound::Established {
             if tcp::is_new_connection(packet.parsed.tcp_flags) && self.is_reusable::<A>(id, weight) {
                 return self.start_anew(frame, packet, id, out);
             }
-            if !available {
+            if !keeps && self.is_lost(packet, dest_id) {
                 return self.destination_gone(frame, packet, id, out);
             }
         }
@@ -156,6 +156,14 @@ impl<F: Frame> Director<F> {
         self.no_connection(frame, packet, out)
     }
 
+    /// Whether the connection can go on with its destination no longer, having been removed or, where UDP is to look for
+    /// another one at once, quiesced.
+    #[cold]
+    fn is_lost<A: Family>(&self, packet: &Packet<A>, dest: DestId) -> bool {
+        let Some(dest) = self.destinations.get(dest) else { return true };
+        !dest.available || dest.departures.reschedule_udp && packet.parsed.protocol == Protocol::Udp.number()
+    }
+
     /// Its server was removed: the packet waits for nobody, unless the connection may be scheduled again.
     #[cold]
     fn destination_gone<A: Family>(
@@ -169,10 +177,16 @@ impl<F: Frame> Director<F> {
             // with its last service the kernel's IPVS is out of the way
             return self.local(frame, packet, out);
         }
-        if !self.snapshot.settings.expire_nodest_conn {
+        if !self.may_start_anew(packet, id) {
             return Err(DropReason::DestinationGone);
         }
         self.start_anew(frame, packet, id, out)
+    }
+
+    fn may_start_anew<A: Family>(&self, packet: &Packet<A>, id: ConnId) -> bool {
+        let dest = self.destinations.get(self.connections.table::<A>().get(id).dest);
+        let reschedules = dest.is_some_and(|dest| dest.departures.reschedule_udp);
+        self.snapshot.settings.expire_nodest_conn || reschedules && packet.parsed.protocol == Protocol::Udp.number()
     }
 
     /// The way to a destination, looked up again when the network has changed.

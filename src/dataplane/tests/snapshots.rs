@@ -227,3 +227,59 @@ fn a_route_that_changes_is_followed_at_once_by_existing_connections() {
     let seen = lab.relay_in(&tcp(client(1), vip(), ACK));
     assert_eq!((seen.port, seen.to_mac), (1, server_mac(2)));
 }
+
+#[test]
+fn with_a_drain_deadline_a_quiesced_servers_connections_end_with_it() {
+    let (mut lab, ids) = Lab::with_servers(Forward::Nat, &["10.0.0.1:80", "10.0.0.2:80"]);
+    for n in 0..10 {
+        lab.connect(n);
+    }
+    lab.edit(ids[0], |d| (d.weight, d.departures.drain_deadline_s) = (0, 30));
+    lab.publish();
+    lab.wait_s(29);
+    assert_eq!((lab.load(ids[0]).0, lab.load(ids[1]).0), (5, 5), "its time is not up");
+    lab.wait_s(3);
+    assert_eq!((lab.load(ids[0]), lab.load(ids[1]).0), ((0, 0), 5));
+    // the deadline of one that serves again is forgotten
+    lab.edit(ids[0], |d| d.weight = 1);
+    lab.publish();
+    for n in 10..14 {
+        lab.connect(n);
+    }
+    lab.wait_s(40);
+    assert_eq!(lab.load(ids[0]).0, 2);
+}
+
+#[test]
+fn without_a_drain_deadline_they_end_by_themselves() {
+    let (mut lab, ids) = Lab::with_servers(Forward::Nat, &["10.0.0.1:80"]);
+    lab.connect(1);
+    lab.edit(ids[0], |d| d.weight = 0);
+    lab.publish();
+    lab.wait_s(50);
+    assert_eq!(lab.load(ids[0]).0, 1);
+}
+
+#[test]
+fn udp_looks_for_another_server_at_once_where_its_service_says_so() {
+    for (reschedules, weight, available, expected) in
+        [(true, 1, false, "10.0.0.2"), (true, 0, true, "10.0.0.2"), (false, 0, true, "10.0.0.1")]
+    {
+        let mut lab = Lab::new();
+        let service = lab.service(Protocol::Udp, VIP, "rr");
+        lab.add(service, "10.0.0.2:80", Forward::Nat, 1);
+        let first = lab.add(service, "10.0.0.1:80", Forward::Nat, 1);
+        lab.edit(first, |d| d.departures.reschedule_udp = reschedules);
+        lab.publish();
+        lab.quiet();
+        let datagram = udp(client(1), vip(), b"one");
+        assert_eq!(lab.relay_in(&datagram).destination(), at("10.0.0.1:80"));
+        lab.edit(first, |d| d.weight = weight);
+        lab.publish();
+        if !available {
+            lab.remove(first);
+            lab.publish();
+        }
+        assert_eq!(lab.relay_in(&datagram).destination().ip(), &ip(expected), "{reschedules} {weight} {available}");
+    }
+}

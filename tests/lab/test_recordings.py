@@ -182,10 +182,11 @@ class Ends:
 
     def came_of(self, port):
         """All frames by port since the last call, the last one sent being for this port."""
-        came = {port: self.until_answered(self.ask(port))}
-        # now it has been dealt with, and what came of it stands in the queues of the ports
-        others = [self.ask(other) for other in self.wires if other != port]
-        return came | {question[0]: self.until_answered(question) for question in others}
+        first = self.until_answered(self.ask(port))
+        # the burst it came in with has been dealt with, but the answer may have overtaken IPv6 within the burst
+        questions = [self.ask(each) for each in self.wires]
+        came = {question[0]: self.until_answered(question) for question in questions}
+        return came | {port: first + came[port]}
 
     def ask(self, port):
         """Asks for the port's address as nobody (RFC 5227 section 2.1.1), so that nobody is learned."""

@@ -142,7 +142,13 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::IpChecksumBad => "A broken sender or cable; on a veth switch offloads off at the other end",
         DropReason::IpLengthBad => "A broken sender, or a device that cuts frames",
         DropReason::L4Truncated => "A broken sender, or an attack",
-        DropReason::Fragment => "Not supported yet: keep clients below the path's MTU",
+        DropReason::FragmentBad | DropReason::FragmentOverlap => "A broken sender, or an attack",
+        DropReason::FragmentDuplicate => {
+            "Normal in small numbers; otherwise a loop or a mirror between the sender and here"
+        }
+        DropReason::FragmentTimeout => "Fragments get lost on their way: keep the sender below the path's MTU",
+        DropReason::FragmentsTooMany => "A sender with a very small MTU, or an attack",
+        DropReason::ReassemblyFull => "Many fragments get lost on their way, or an attack: look at who sends them",
         DropReason::SourceBad => "Somebody forges addresses, or two machines have one",
         DropReason::Multicast => "Normal",
         DropReason::ArpBad => "A broken or forging sender",

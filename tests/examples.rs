@@ -16,3 +16,11 @@ fn every_example_is_valid_and_forwards_by_the_method_it_is_named_after() {
         assert!(destinations.iter().all(|destination| destination.forward.word() == name), "{name}");
     }
 }
+
+#[test]
+fn the_example_of_marks_has_rules_and_services_of_every_kind() {
+    let config = example("marks");
+    assert_eq!((config.marks.len(), config.services.len()), (3, 3));
+    assert!(config.settings.cache_bypass);
+    assert_eq!(config.services[2].departures.drain_deadline_s, 600);
+}

@@ -2,10 +2,12 @@
 //! are told so without it; changes are carried out over there, listings printed here.
 
 use super::Failure;
+use super::names::System;
 use crate::control::api::client::Client;
 use crate::control::api::views::ServiceView;
 use crate::control::api::{Request, Response, Topic};
-use crate::control::ipvsadm::listing::{self, Style};
+use crate::control::ipvsadm::listing;
+use crate::control::ipvsadm::names::{self, Names, Numbers};
 use crate::control::ipvsadm::{self, Command, HELP, List, VERSION};
 use crate::model::ServiceKey;
 use std::io::{BufRead, Write};
@@ -22,17 +24,26 @@ pub struct Ipvsadm {
 
 impl Ipvsadm {
     pub fn execute(&self, socket: &Path, out: &mut dyn Write) -> Result<(), Failure> {
-        match ipvsadm::parse(&self.arguments)? {
+        let arguments = names::resolve(&self.arguments, &System);
+        match ipvsadm::parse(&arguments)? {
             Command::Help => Ok(write!(out, "{VERSION}{HELP}")?),
             Command::Version => Ok(write!(out, "{VERSION}")?),
-            Command::List(List::Services { only, style }) => services(socket, only, style, out),
-            Command::List(List::Connections) => super::show::connections(&mut ask(socket, Topic::Connections)?, out),
+            Command::List(List::Services { only, style, numeric }) => {
+                let (table_size, rows) = services(socket, only)?;
+                if only.is_none() {
+                    listing::version(out, table_size)?;
+                }
+                Ok(listing::list(out, rows, style, written_with(numeric))?)
+            }
+            Command::List(List::Connections { numeric }) => {
+                super::show::connections(&mut ask(socket, Topic::Connections)?, written_with(numeric), out)
+            }
             Command::List(List::Timeouts) => timeouts(socket, out),
             // there is none to list
             Command::List(List::Daemons) => Ok(()),
-            Command::Save => Ok(ipvsadm::save::save(out, all_services(socket)?.1)?),
+            Command::Save { numeric } => Ok(ipvsadm::save::save(out, all_services(socket)?.1, written_with(numeric))?),
             Command::Restore => restore(socket, &mut std::io::stdin().lock()),
-            _ => change(socket, self.arguments.clone()),
+            _ => change(socket, arguments),
         }
     }
 }
@@ -47,18 +58,19 @@ fn all_services(socket: &Path) -> Result<(u64, Vec<ServiceView>), Failure> {
     super::show::all_services(&mut ask(socket, Topic::Services)?)
 }
 
-fn services(socket: &Path, only: Option<ServiceKey>, style: Style, out: &mut dyn Write) -> Result<(), Failure> {
+fn written_with(numeric: bool) -> &'static dyn Names {
+    if numeric { &Numbers } else { &System }
+}
+
+fn services(socket: &Path, only: Option<ServiceKey>) -> Result<(u64, Vec<ServiceView>), Failure> {
     let (table_size, mut services) = all_services(socket)?;
-    match only {
-        None => listing::version(out, table_size)?,
-        Some(key) => {
-            services.retain(|service| service.is(&key));
-            if services.is_empty() {
-                return Err(Failure::Ipvsadm(ipvsadm::Failure::not_listed()));
-            }
+    if let Some(key) = only {
+        services.retain(|service| service.is(&key));
+        if services.is_empty() {
+            return Err(Failure::Ipvsadm(ipvsadm::Failure::not_listed()));
         }
     }
-    Ok(listing::list(out, services, style)?)
+    Ok((table_size, services))
 }
 
 fn timeouts(socket: &Path, out: &mut dyn Write) -> Result<(), Failure> {
@@ -72,6 +84,7 @@ fn timeouts(socket: &Path, out: &mut dyn Write) -> Result<(), Failure> {
 fn restore(socket: &Path, lines: &mut dyn BufRead) -> Result<(), Failure> {
     for line in lines.lines() {
         let words: Vec<String> = line?.split_whitespace().map(str::to_owned).collect();
+        let words = names::resolve(&words, &System);
         if !words.is_empty() {
             ipvsadm::parse(&words)?;
             change(socket, words)?;

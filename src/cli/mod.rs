@@ -3,6 +3,7 @@
 mod check;
 mod destination;
 mod ipvsadm;
+mod names;
 mod print;
 mod reload;
 mod run;

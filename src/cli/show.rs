@@ -8,6 +8,7 @@ use crate::control::api::views::{
 };
 use crate::control::api::{Request, Response, Topic};
 use crate::control::ipvsadm::listing;
+use crate::control::ipvsadm::names::{Names, Numbers};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -50,7 +51,7 @@ impl Show {
         match self.what {
             What::Services | What::Destinations => self.services(&mut client, out),
             What::Connections if self.json => connections_json(&mut client, out),
-            What::Connections => connections(&mut client, out),
+            What::Connections => connections(&mut client, &Numbers, out),
             _ => self.rows(client.receive()?, out),
         }
     }
@@ -122,11 +123,11 @@ fn json<T: Serialize>(out: &mut dyn Write, rows: &[T]) -> io::Result<()> {
 }
 
 /// Printed as they come: there may be millions.
-pub fn connections(client: &mut Client, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn connections(client: &mut Client, names: &dyn Names, out: &mut dyn Write) -> Result<(), Failure> {
     listing::connections_heading(out)?;
     loop {
         let Response::Connections { rows, more } = client.receive()? else { return Err(Failure::Answer) };
-        rows.iter().try_for_each(|row| listing::connection(out, row))?;
+        rows.iter().try_for_each(|row| listing::connection(out, row, names))?;
         if !more {
             return Ok(());
         }
@@ -219,7 +220,7 @@ fn port(p: &PortView) -> Vec<String> {
     names.into_iter().chain([link, queues, p.steering.clone()]).chain(counters).collect()
 }
 
-const WORKERS: [(&str, Align); 11] = [
+const WORKERS: [(&str, Align); 20] = [
     ("WORKER", Align::Right),
     ("CORE", Align::Right),
     ("CONNECTIONS", Align::Right),
@@ -231,13 +232,25 @@ const WORKERS: [(&str, Align); 11] = [
     ("CONSUMED", Align::Right),
     ("TRANSIT", Align::Right),
     ("DROPPED", Align::Right),
+    ("ICMP SENT", Align::Right),
+    ("ICMP SUPPRESSED", Align::Right),
+    ("REASSEMBLED", Align::Right),
+    ("OF FRAGMENTS", Align::Right),
+    ("FRAGMENTED", Align::Right),
+    ("INTO FRAGMENTS", Align::Right),
+    ("LINK UPS", Align::Right),
+    ("BURSTS", Align::Right),
+    ("TABLE BYTES", Align::Right),
 ];
 
 fn worker(w: &WorkerView) -> Vec<String> {
     let place = [u64::from(w.worker), u64::from(w.core)];
     let connections = [w.connections, w.capacity, w.connections_created, w.connections_expired];
     let packets = [w.received, w.transmitted, w.consumed, w.transit, w.dropped];
-    place.into_iter().chain(connections).chain(packets).map(|n| n.to_string()).collect()
+    let icmp = [w.icmp_sent, w.icmp_suppressed];
+    let fragments = [w.packets_reassembled, w.fragments_reassembled, w.packets_fragmented, w.fragments_created];
+    let rest = [w.link_ups, w.bursts, w.table_bytes];
+    place.into_iter().chain(connections).chain(packets).chain(icmp).chain(fragments).chain(rest).map(|n| n.to_string()).collect()
 }
 
 const DROPS: [(&str, Align); 3] = [("REASON", Align::Left), ("COUNT", Align::Right), ("EXPLANATION", Align::Left)];

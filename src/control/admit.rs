@@ -6,18 +6,14 @@ use super::config::{DestinationConfig, ServiceConfig, values};
 use super::ipvsadm::{Command, Failure, destination_config, service_config};
 use super::state::State;
 use crate::model::ServiceKey;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// A service by itself.
 pub fn service(service: &ServiceConfig) -> Result<(), String> {
     match service.key {
-        ServiceKey::Virtual { protocol, address, port } => {
-            values::protocol(&protocol.name().to_lowercase())?;
-            values::service_address(&SocketAddr::new(address, port).to_string())?;
-        }
-        ServiceKey::Mark { .. } => {}
+        ServiceKey::Virtual { protocol, .. } => values::protocol(&protocol.name().to_lowercase()).map(|_| ()),
+        ServiceKey::Mark { .. } => Ok(()),
     }
-    Ok(())
 }
 
 /// A command of ipvsadm's that the state would carry out.

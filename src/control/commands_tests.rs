@@ -200,7 +200,8 @@ fn ipvsadm_is_refused_what_the_kernel_refuses_and_what_the_director_cannot_do_ye
             255,
             "Invalid operation.  Possibly wrong module version, address not unicast, ...",
         ),
-        ("--start-daemon master", 255, "connection synchronisation is not supported yet"),
+        ("--start-daemon master --mcast-interface client", 255, "connection synchronisation is not supported yet"),
+        ("--stop-daemon master", 255, "No daemon is running"),
     ] {
         assert_eq!(ipvsadm(&mut commands, line), (code, message.to_owned()), "{line}");
     }

@@ -6,7 +6,7 @@
 
 use super::destinations::{Destinations, SharedCounters};
 use super::drain::Drain;
-use super::family::{Family, Packets, PerFamily, Tables};
+use super::family::{Family, Packets, PerFamily, Reassemblers, Tables};
 use super::forward::Inbound;
 use super::frame::Frame;
 use super::icmp::RateLimit;
@@ -14,6 +14,7 @@ use super::nd;
 use super::network::NetworkState;
 use super::outlet::Outlet;
 use super::pick_up::PickUp;
+use super::reassemble::{Geometry, Reassembler};
 use super::services::Services;
 use super::snapshot::Snapshot;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
@@ -37,10 +38,29 @@ pub struct Packet<A> {
     guess: Option<u32>,
     pub parsed: Parsed,
     pub port: PortId,
+    /// All ones when the packet came in fragments, else 0.
+    came_in_fragments: u16,
     /// The frame came to a group address of its link.
     pub to_group: bool,
     /// Why it goes no further than parsing.
     refused: Option<DropReason>,
+}
+
+impl<A> Packet<A> {
+    /// A packet that was put together from fragments.
+    pub(super) fn reassembled(port: PortId) -> Self
+    where
+        A: Default,
+    {
+        Self { port, came_in_fragments: u16::MAX, ..Self::default() }
+    }
+
+    /// Bytes of the IP packet, to be compared with an MTU: more than any for what came in fragments, and has to leave in
+    /// some.
+    #[inline(always)]
+    pub fn wire_len(&self) -> u16 {
+        self.parsed.ip_len | self.came_in_fragments
+    }
 }
 
 /// What a director is made with.
@@ -79,6 +99,9 @@ pub struct Director<F: Frame> {
     /// The same in timers' units.
     pub(super) tick: Tick,
     packets: PerFamily<Packets<Ip4>, Packets<Ip6>>,
+    pub(super) reassemblers: Reassemblers<F>,
+    /// How the packet came that is being finished, if it was put together from fragments.
+    pub(super) geometry: Option<Geometry>,
     /// When the schedulers last did their housekeeping.
     ticked: Time,
 }
@@ -105,6 +128,8 @@ impl<F: Frame> Director<F> {
             now,
             tick: now.tick(),
             packets: PerFamily { v4: new_packets(), v6: new_packets() },
+            reassemblers: PerFamily { v4: Reassembler::new(seeds), v6: Reassembler::new(seeds) },
+            geometry: None,
             ticked: now,
         })
     }
@@ -131,6 +156,11 @@ impl<F: Frame> Director<F> {
 
     pub fn network(&self) -> &NetworkState<F> {
         &self.network
+    }
+
+    /// Fragments that wait for the rest of their packets.
+    pub fn fragments_waiting(&self) -> u32 {
+        self.reassemblers.v4.fragments() + self.reassemblers.v6.fragments()
     }
 
     /// What happens to a burst of frames received on `port`. `frames` is empty afterwards.
@@ -202,6 +232,7 @@ impl<F: Frame> Director<F> {
         if self.orphans_from.v4.is_some() || self.orphans_from.v6.is_some() {
             self.end_orphans();
         }
+        self.give_up_fragments(out);
         self.network.maintain(now, &self.counters, out);
         if now.since(self.ticked) >= 1_000_000 {
             self.ticked = now;
@@ -253,9 +284,21 @@ impl<F: Frame> Director<F> {
         Ok(())
     }
 
+    /// A packet that no burst brought is looked up like one.
+    pub(super) fn prepare<A: Family>(&self, frame: &F, packet: &mut Packet<A>) {
+        packet.key = key_of(frame.head(), &packet.parsed);
+        packet.hash = self.connections.table::<A>().hash(&packet.key);
+        packet.guess = None;
+    }
+
     /// The rest of a packet's life, its cache lines being there.
     #[inline(always)]
-    fn finish<A: Family>(&mut self, frame: F, packet: &Packet<A>, out: &mut impl Outlet<F>) -> Result<(), DropReason> {
+    pub(super) fn finish<A: Family>(
+        &mut self,
+        frame: F,
+        packet: &Packet<A>,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
         let is_flow = packet.parsed.kind == A::KIND && matches!(packet.parsed.protocol, TCP | UDP);
         if !is_flow || packet.parsed.fragment || packet.to_group {
             return self.finish_other(frame, packet, out);
@@ -296,10 +339,10 @@ impl<F: Frame> Director<F> {
     ) -> Result<(), DropReason> {
         match packet.parsed.kind {
             Kind::Arp => self.arp(frame, packet, out),
+            _ if packet.parsed.fragment => self.gather(frame, packet, out),
             Kind::Ipv6 if nd::is_discovery(frame.head(), &packet.parsed) => {
                 self.neighbour_discovery(frame, packet, out)
             }
-            _ if packet.parsed.fragment => Err(DropReason::Fragment),
             // what a whole link can hear belongs to no connection (ip_vs_in_hook: PACKET_HOST only)
             _ if matches!(packet.parsed.protocol, TCP | UDP) => Err(DropReason::Multicast),
             _ => self.no_connection(frame, packet, out),
@@ -309,7 +352,7 @@ impl<F: Frame> Director<F> {
 
 /// The head ended inside the headers: with more of the frame in it, parsing may get further.
 #[cold]
-fn parse_again<F: Frame>(frame: &mut F, parsed: &mut Parsed) -> Result<(), DropReason> {
+pub(super) fn parse_again<F: Frame>(frame: &mut F, parsed: &mut Parsed) -> Result<(), DropReason> {
     // Ethernet with a tag, IPv4 with all options or IPv6 with some extension headers, TCP's fixed part
     const HEADERS_MAX: usize = 18 + 128 + 20;
     let wanted = frame.len().min(HEADERS_MAX);

@@ -1,6 +1,8 @@
 //! What a worker has once for each address family, and the trait by which generic code finds its own.
 
 use super::director::Packet;
+use super::fragment::Fragmented;
+use super::reassemble::{Reassembled, Reassembler};
 use crate::model::Tick;
 use crate::model::limits::BURST;
 use crate::tables::connections::Connections;
@@ -69,11 +71,15 @@ impl Tables {
 /// The packets of a burst; kept so that they are not cleared for each.
 pub type Packets<A> = Option<Box<[Packet<A>; BURST]>>;
 
+/// The packets of both families that have come in part.
+pub type Reassemblers<F> = PerFamily<Reassembler<Ip4, F>, Reassembler<Ip6, F>>;
+
 /// An address family as the director is generic over it.
-pub trait Family: Ip {
+pub trait Family: Ip + Reassembled + Fragmented {
     fn table(tables: &Tables) -> &Connections<Self>;
     fn table_mut(tables: &mut Tables) -> &mut Connections<Self>;
     fn packets(both: &mut PerFamily<Packets<Ip4>, Packets<Ip6>>) -> &mut Packets<Self>;
+    fn reassembler<F>(both: &mut Reassemblers<F>) -> &mut Reassembler<Self, F>;
 }
 
 impl Family for Ip4 {
@@ -89,6 +95,9 @@ impl Family for Ip4 {
     fn packets(both: &mut PerFamily<Packets<Ip4>, Packets<Ip6>>) -> &mut Packets<Self> {
         &mut both.v4
     }
+    fn reassembler<F>(both: &mut Reassemblers<F>) -> &mut Reassembler<Self, F> {
+        &mut both.v4
+    }
 }
 
 impl Family for Ip6 {
@@ -102,6 +111,9 @@ impl Family for Ip6 {
     }
     #[inline(always)]
     fn packets(both: &mut PerFamily<Packets<Ip4>, Packets<Ip6>>) -> &mut Packets<Self> {
+        &mut both.v6
+    }
+    fn reassembler<F>(both: &mut Reassemblers<F>) -> &mut Reassembler<Self, F> {
         &mut both.v6
     }
 }

@@ -55,7 +55,10 @@ impl<F: Frame> Director<F> {
         if !A::echo_reply_in_place(bytes, id) {
             return Err(DropReason::IcmpUnrelated);
         }
-        self.network.emit::<A>(frame, l3, next_hop, self.now, out)?;
+        // the answer is a packet of our own, in whatever fragments the question came
+        self.geometry = None;
+        let mtu = self.network.mtu_of(next_hop);
+        self.send::<A>(frame, l3, (next_hop, mtu), packet.parsed.ip_len, out)?;
         self.counters.consumed.add(1);
         Ok(())
     }

@@ -158,3 +158,34 @@ pub struct VirtualAddress {
     /// a router sends its packets here by a route, nobody asks by ARP.
     pub interface: Option<InterfaceId>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 10));
+
+    /// A service a port, numbered in their order; then one on mark 7.
+    fn directory(ports: &[u16]) -> Directory {
+        let key = |port| ServiceKey::Virtual { protocol: Protocol::Tcp, address: VIP, port };
+        let keys = ports.iter().map(|port| key(*port)).chain([ServiceKey::Mark { mark: 7, family: Family::V4 }]);
+        Directory {
+            services: keys.enumerate().map(|(id, key)| (key, ServiceId(id as u32))).collect(),
+            has_marks: true,
+            has_ftp: ports.contains(&21),
+            has_wildcard: ports.contains(&0),
+        }
+    }
+
+    #[test]
+    fn a_service_is_found_by_mark_port_ftp_data_and_every_port_in_this_order() {
+        let all = directory(&[80, 21, 0]);
+        let find = |mark, port| all.find_marked(mark, Protocol::Tcp, VIP, port).map(|id| id.0);
+        assert_eq!([find(0, 80), find(0, 21), find(0, 20), find(0, 1024)], [Some(0), Some(1), Some(1), Some(1)]);
+        assert_eq!([find(0, 1023), find(7, 80), find(8, 80)], [Some(2), Some(3), Some(0)]);
+        assert_eq!(all.find(Protocol::Udp, VIP, 80), None, "a service is of one protocol");
+        let plain = directory(&[80]);
+        assert_eq!([plain.find(Protocol::Tcp, VIP, 81), plain.find(Protocol::Tcp, VIP, 2000)], [None, None]);
+        assert_eq!(plain.find_marked(7, Protocol::Tcp, "2001:db8::1".parse().unwrap(), 81), None, "per family");
+    }
+}

@@ -36,7 +36,7 @@ impl<F: Frame> Director<F> {
         self.check_mtu(&frame, packet, mtu, out)?;
         let ip = A::Header::at_mut(frame.head_mut(), l3).ok_or(DropReason::Internal)?;
         ip.take_hop();
-        self.send::<A>(frame, l3, (next_hop, mtu), packet.parsed.ip_len, out)?;
+        self.send::<A>(frame, l3, (next_hop, mtu), packet.wire_len(), out)?;
         self.counters.transit.add(1);
         Ok(())
     }

@@ -79,6 +79,9 @@ pub struct WorkerCounters {
     /// not all could be sent.
     pub packets_fragmented: Counter,
     pub fragments_created: Counter,
+    /// Packets put together from fragments, and the fragments they came in.
+    pub packets_reassembled: Counter,
+    pub fragments_reassembled: Counter,
     pub bursts: Counter,
     /// Times a port's link came up.
     pub link_ups: Counter,
@@ -98,6 +101,8 @@ impl Default for WorkerCounters {
             icmp_suppressed: Counter::default(),
             packets_fragmented: Counter::default(),
             fragments_created: Counter::default(),
+            packets_reassembled: Counter::default(),
+            fragments_reassembled: Counter::default(),
             bursts: Counter::default(),
             link_ups: Counter::default(),
             drops: std::array::from_fn(|_| Counter::default()),

@@ -32,7 +32,12 @@ drop_reasons! {
     IpChecksumBad "ip_checksum_bad" "the IP header checksum is wrong";
     IpLengthBad "ip_length_bad" "the IP length is shorter than its header or longer than the frame";
     L4Truncated "l4_truncated" "too short for its ports or its ICMP header";
-    Fragment "fragment" "an IP fragment";
+    FragmentBad "fragment_bad" "a fragment whose length, offset or ECN field contradicts itself or the others of its packet";
+    FragmentOverlap "fragment_overlap" "fragments of one packet that overlap: all of them are dropped (RFC 5722)";
+    FragmentDuplicate "fragment_duplicate" "a fragment that came before";
+    FragmentTimeout "fragment_timeout" "a fragment whose packet was not complete in time";
+    FragmentsTooMany "fragments_too_many" "fragments of a packet that came in more pieces than are put together";
+    ReassemblyFull "reassembly_full" "a fragment, when as many as may be were already waiting for others";
     SourceBad "source_bad" "the source address is multicast, broadcast, loopback or the director's own";
     Multicast "multicast" "addressed to a multicast or broadcast address nothing listens on";
     ArpBad "arp_bad" "an ARP packet that is not Ethernet and IPv4, or contradicts itself";

@@ -12,8 +12,9 @@ pub const FRAME_ROOM_MIN: usize = 1500 + 18;
 /// GUE with its option (12); a line is left over.
 pub const HEADROOM: usize = 128;
 
-/// Segments of one frame: a reassembled 64 KB packet in 1500-byte fragments.
-pub const SEGMENTS_MAX: usize = 48;
+/// Segments of one frame: a reassembled 64 KB packet. Fragments that fit into the buffer before them are copied there,
+/// so two neighbours hold more than one buffer's 2 KB.
+pub const SEGMENTS_MAX: usize = 72;
 
 /// Destinations of all services, the trash included: ten thousand services of ten, and as much again.
 pub const DESTINATIONS_MAX: usize = 262_144;
@@ -42,3 +43,16 @@ pub const PICK_UP_PER_POLL: usize = 16;
 
 /// Destinations a second that are looked at for a drain deadline that has passed: each at least about once a minute.
 pub const DRAIN_CHECKS_PER_S: usize = 4096;
+
+/// Datagrams given up between two bursts because their time is up: each may be answered.
+pub const GIVEN_UP_PER_POLL: usize = 8;
+
+/// Buffers that fragments of one family hold in a worker while their datagrams are not complete: about what the
+/// kernel's 4 MB do (ipfrag_high_thresh).
+pub const FRAGMENT_BUFFERS_MAX: u32 = 2048;
+
+/// Datagrams of one family that a worker reassembles at once: of two fragments on average.
+pub const DATAGRAMS_MAX: usize = 1024;
+
+/// Fragments of one datagram: 64 KB through an MTU of 300. A search among them costs little more than one among two.
+pub const FRAGMENTS_PER_DATAGRAM_MAX: usize = 256;

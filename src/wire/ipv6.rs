@@ -141,6 +141,14 @@ pub struct Fragment {
     pub id: u32,
 }
 
+impl Fragment {
+    fn read(packet: &[u8], at: usize, announced_at: usize) -> Option<Self> {
+        let header = FragmentHeader::at(packet, at)?;
+        let (offset, more_fragments, id) = (header.offset(), header.more_fragments(), header.id.get());
+        Some(Self { at, announced_at, offset, more_fragments, id })
+    }
+}
+
 /// What the extension headers lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpperLayer {
@@ -163,15 +171,7 @@ pub fn upper_layer(packet: &[u8]) -> Option<UpperLayer> {
     for _ in 0..=EXTENSIONS_MAX {
         let Some(len) = extension_len(upper.protocol, packet, upper.offset)? else { return Some(upper) };
         if upper.protocol == ip_protocol::FRAGMENT {
-            let header = FragmentHeader::at(packet, upper.offset)?;
-            let fragment = Fragment {
-                at: upper.offset,
-                announced_at: upper.announced_at,
-                offset: header.offset(),
-                more_fragments: header.more_fragments(),
-                id: header.id.get(),
-            };
-            upper.fragment = Some(fragment);
+            upper.fragment = Some(Fragment::read(packet, upper.offset, upper.announced_at)?);
         }
         upper.announced_at = upper.offset;
         upper.protocol = *packet.get(upper.offset)?;
@@ -179,6 +179,42 @@ pub fn upper_layer(packet: &[u8]) -> Option<UpperLayer> {
         if upper.fragment.is_some_and(|fragment| fragment.offset != 0) {
             return Some(upper);
         }
+    }
+    None
+}
+
+/// The fragment header of the IPv6 packet at the start of `packet`, of which no more than the headers up to it need be
+/// there. `None` when there is none.
+pub fn fragment_of(packet: &[u8]) -> Option<Fragment> {
+    let mut protocol = Ipv6Header::of(packet)?.next_header;
+    let (mut at, mut announced_at) = (HEADER_LEN, 6);
+    for _ in 0..=EXTENSIONS_MAX {
+        if protocol == ip_protocol::FRAGMENT {
+            return Fragment::read(packet, at, announced_at);
+        }
+        let len = extension_len(protocol, packet, at)??;
+        (protocol, announced_at) = (*packet.get(at)?, at);
+        at += len;
+    }
+    None
+}
+
+/// The part of the packet at the start of `packet` that every fragment of it has (RFC 8200 §4.5, as Linux's
+/// `ip6_find_1stfragopt` finds it): its length, and where the byte stands that announces what follows.
+pub fn unfragmentable(packet: &[u8]) -> Option<(usize, usize)> {
+    let mut protocol = Ipv6Header::of(packet)?.next_header;
+    let (mut at, mut announced_at) = (HEADER_LEN, 6);
+    let mut is_routed = false;
+    for _ in 0..=EXTENSIONS_MAX {
+        match protocol {
+            ip_protocol::HOP_BY_HOP => {}
+            ip_protocol::ROUTING => is_routed = true,
+            ip_protocol::DESTINATION_OPTIONS if !is_routed => {}
+            _ => return Some((at, announced_at)),
+        }
+        let len = extension_len(protocol, packet, at)??;
+        (protocol, announced_at) = (*packet.get(at)?, at);
+        at += len;
     }
     None
 }
@@ -270,6 +306,26 @@ mod tests {
         let fragment = Fragment { at: 48, announced_at: 40, offset: 512, more_fragments: false, id: 0x1001 };
         assert_eq!(found(&later), Some((60, 56, Some(fragment))));
         assert_eq!(FragmentHeader::new(60, 512, false, 0x1001).as_bytes(), &later[48..56]);
+    }
+
+    #[test]
+    fn a_fragment_header_is_found_even_where_what_follows_it_is_cut_off() {
+        let bytes = packet(0, "2c00010400000000 3c000001 00001001 1100");
+        let fragment = Fragment { at: 48, announced_at: 40, offset: 0, more_fragments: true, id: 0x1001 };
+        assert_eq!((fragment_of(&bytes), upper_layer(&bytes)), (Some(fragment), None));
+        assert_eq!(fragment_of(&bytes[..55]), None);
+        assert_eq!(fragment_of(&packet(60, "1100010400000000")), None);
+    }
+
+    #[test]
+    fn what_every_fragment_has_ends_in_front_of_the_upper_layer_or_what_follows_a_route() {
+        let udp = "0035 0035 0008 0000";
+        assert_eq!(unfragmentable(&packet(17, udp)), Some((40, 6)));
+        assert_eq!(unfragmentable(&packet(0, &format!("1100010400000000{udp}"))), Some((48, 40)));
+        assert_eq!(unfragmentable(&packet(0, &format!("3c000104000000001100010400000000{udp}"))), Some((56, 48)));
+        assert_eq!(unfragmentable(&packet(43, &format!("3c000401000000001100010400000000{udp}"))), Some((48, 40)));
+        assert_eq!(unfragmentable(&packet(51, &format!("1104{:044}{udp}", 0))), Some((40, 6)));
+        assert_eq!(unfragmentable(&packet(0, "1101010400000000")), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::world::{TABLE_SIZE, World};
 use pollux::control::api::views::ConnectionView;
 use pollux::control::ipvsadm::listing::{self, Columns, Style};
+use pollux::control::ipvsadm::names::Numbers;
 use pollux::control::ipvsadm::save;
 use std::collections::BTreeMap;
 use std::io;
@@ -45,7 +46,7 @@ fn print(kind: &str, world: &World) -> Option<Vec<u8>> {
         "stats" => services(&mut out, world, style(Columns::Stats)),
         "persist" => services(&mut out, world, style(Columns::Persistence)),
         "thr" => services(&mut out, world, style(Columns::Thresholds)),
-        "Sn" => save::save(&mut out, world.services()),
+        "Sn" => save::save(&mut out, world.services(), &Numbers),
         "timeout" => listing::timeouts(&mut out, &world.state().snapshot().timeouts.global().into()),
         "Lnc" => connections(&mut out, world),
         _ => return None,
@@ -55,7 +56,7 @@ fn print(kind: &str, world: &World) -> Option<Vec<u8>> {
 
 fn services(out: &mut Vec<u8>, world: &World, style: Style) -> io::Result<()> {
     listing::version(out, TABLE_SIZE)?;
-    listing::list(out, world.services(), style)
+    listing::list(out, world.services(), style, &Numbers)
 }
 
 fn connections(out: &mut Vec<u8>, world: &World) -> io::Result<()> {
@@ -69,7 +70,7 @@ fn connections(out: &mut Vec<u8>, world: &World) -> io::Result<()> {
             state: conn.state.to_owned(),
             expires_s: conn.expires_s.max(0.0) as u32,
         };
-        listing::connection(out, &view)
+        listing::connection(out, &view, &Numbers)
     })
 }
 

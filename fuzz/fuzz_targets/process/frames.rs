@@ -100,6 +100,36 @@ impl Sent {
         frame
     }
 
+    /// The frame in up to three fragments, of some that are whole.
+    pub fn in_fragments(&self, frame: Vec<u8>) -> Vec<Vec<u8>> {
+        let l3 = if self.tagged { 18 } else { 14 };
+        let is_ip = frame.get(l3 - 2..l3) == Some(&[8, 0]);
+        let header = frame.get(l3).map_or(0, |first| usize::from(first & 15) * 4);
+        let Some(total) = frame.get(l3 + 2..l3 + 4).map(|len| usize::from(u16::from_be_bytes([len[0], len[1]]))) else {
+            return vec![frame];
+        };
+        if !is_ip || self.damage % 4 != 1 || header < 20 || total > frame.len() - l3 || total < header + 16 {
+            return vec![frame];
+        }
+        let data = total - header;
+        let size = ((data / 3 + 7) & !7).max(8);
+        let cut = |at: usize| {
+            let len = size.min(data - at);
+            let start = l3 + header + at;
+            let mut piece = [&frame[..l3 + header], &frame[start..start + len]].concat();
+            piece[l3 + 2..l3 + 4].copy_from_slice(&((header + len) as u16).to_be_bytes());
+            let flags = u16::from(at + len < data) << 13 | u16::from(self.dont_fragment) << 14 | (at / 8) as u16;
+            piece[l3 + 6..l3 + 8].copy_from_slice(&flags.to_be_bytes());
+            ipv4::fill_checksum(&mut piece[l3..]);
+            piece
+        };
+        let mut pieces: Vec<_> = (0..data).step_by(size).map(cut).collect();
+        if self.flags % 2 == 1 {
+            pieces.reverse();
+        }
+        pieces
+    }
+
     fn link(&self) -> Vec<u8> {
         let port = usize::from(self.is_from_servers());
         let mac = if self.tagged { TAGGED_MAC } else { PORT_MACS[port] };

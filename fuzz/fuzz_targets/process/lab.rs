@@ -259,13 +259,13 @@ impl Lab {
         for side in [false, true] {
             let mut burst: Vec<_> = frames.iter().take(16).filter(|sent| sent.is_from_servers() == side).collect();
             // the account wants ARP apart
-            let (arp, other): (Vec<_>, Vec<_>) = burst.drain(..).map(|sent| self.make(sent)).partition(|f| is_arp(f));
+            let (arp, other): (Vec<_>, Vec<_>) = burst.drain(..).flat_map(|sent| self.make(sent)).partition(|f| is_arp(f));
             self.process(u16::from(side), arp, true);
             self.process(u16::from(side), other, false);
         }
     }
 
-    fn make(&mut self, sent: &Sent) -> VecFrame {
+    fn make(&mut self, sent: &Sent) -> Vec<VecFrame> {
         self.next_id = self.next_id.wrapping_add(1);
         let bytes = sent.frame(self.next_id);
         let l3 = if sent.tagged { 18 } else { 14 };
@@ -277,17 +277,17 @@ impl Lab {
             // of two with the same identification, both have to be right
             self.right.entry(id).and_modify(|known| *known &= is_right).or_insert(is_right);
         }
-        let [a, b] = sent.segments.map(|end| usize::from(end).min(bytes.len()));
-        let (a, b) = if a == 0 { (bytes.len(), bytes.len()) } else { (a.min(b.max(a)), b.max(a)) };
-        VecFrame::in_segments([&bytes[..a], &bytes[a..b], &bytes[b..]])
+        sent.in_fragments(bytes).iter().map(|bytes| in_segments(sent, bytes)).collect()
     }
 
     fn process(&mut self, port: u16, frames: Vec<VecFrame>, are_arp: bool) {
         let mut burst: ArrayVec<VecFrame, BURST> = frames.into_iter().collect();
-        let (count, (drops, consumed)) = (burst.len() as u64, self.ended());
+        let count = burst.len() as u64 + u64::from(self.director.fragments_waiting());
+        let (drops, consumed) = self.ended();
         self.director.process(PortId(port), &mut burst, self.now, &mut self.out);
         let (dropped, consumed) = (self.ended().0 - drops, self.ended().1 - consumed);
-        assert!(dropped + consumed <= count, "no frame ends twice");
+        let waiting = u64::from(self.director.fragments_waiting());
+        assert!(dropped + consumed + waiting <= count, "no frame ends twice");
         self.echoes += if are_arp { 0 } else { consumed };
         self.check();
     }
@@ -314,9 +314,12 @@ impl Lab {
         let mut held = 0;
         self.director.network().neighbours.page(0, usize::MAX, |n| held += u64::from(n.held));
         let drops: u64 = counters.drops.iter().map(|c| c.get()).sum();
-        let made = counters.icmp_sent.get() + self.echoes + counters.fragments_created.get();
-        let gone = drops + counters.consumed.get() + counters.packets_fragmented.get();
-        assert_eq!(counters.received.get() + made, gone + self.sent_ip + held);
+        let put_together = (counters.packets_reassembled.get(), counters.fragments_reassembled.get());
+        let cut = (counters.packets_fragmented.get(), counters.fragments_created.get());
+        let made = counters.icmp_sent.get() + self.echoes + cut.1 + put_together.0;
+        let gone = drops + counters.consumed.get() + cut.0 + put_together.1;
+        let waiting = held + u64::from(self.director.fragments_waiting());
+        assert_eq!(counters.received.get() + made, gone + self.sent_ip + waiting);
         let alive = counters.connections_created.get() - counters.connections_expired.get();
         assert_eq!(alive, u64::from(self.director.connections().len()));
         assert_eq!(counters.drops[pollux::model::DropReason::Internal as usize].get(), 0);
@@ -384,6 +387,12 @@ impl Lab {
 fn named(server: u8) -> (&'static ServiceConfig, &'static DestinationConfig) {
     let service = &config().services[usize::from(server / 2 % 8)];
     (service, &service.destinations[usize::from(server % 2)])
+}
+
+fn in_segments(sent: &Sent, bytes: &[u8]) -> VecFrame {
+    let [a, b] = sent.segments.map(|end| usize::from(end).min(bytes.len()));
+    let (a, b) = if a == 0 { (bytes.len(), bytes.len()) } else { (a.min(b.max(a)), b.max(a)) };
+    VecFrame::in_segments([&bytes[..a], &bytes[a..b], &bytes[b..]])
 }
 
 fn is_arp(frame: &VecFrame) -> bool {

@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How soon to ask again for a page that was not ready: a worker answers between two bursts.
 const RETRY: Duration = Duration::from_millis(1);
 
+/// How long nobody is let in after that failed: it costs a client a wait, and the control thread nothing.
+const BREATHER: Duration = Duration::from_millis(500);
+
 /// A page is only made when less than this waits to be sent, so an answer takes little memory however long it is.
 const OUTPUT_BYTES_LOW: usize = 64 * 1024;
 
@@ -73,6 +76,8 @@ pub struct Server<H: Handler> {
     /// Of the socket's file, so that another's is not removed at the end.
     inode: u64,
     clients: Vec<Client<H::Listing>>,
+    /// Nobody is let in before: letting in failed.
+    closed_until: Option<Instant>,
 }
 
 impl<H: Handler> Server<H> {
@@ -83,7 +88,7 @@ impl<H: Handler> Server<H> {
         make_room(path)?;
         let listener = listen_on(path).map_err(io)?;
         let inode = fs::symlink_metadata(path).map_err(io)?.ino();
-        Ok(Self { listener, path: path.to_owned(), inode, clients: Vec::new() })
+        Ok(Self { listener, path: path.to_owned(), inode, clients: Vec::new(), closed_until: None })
     }
 
     /// Waits until a client, or one of `others`, has something, at most for `timeout`; serves the clients; says which
@@ -103,6 +108,7 @@ impl<H: Handler> Server<H> {
     fn turn(&self, timeout: Duration) -> Duration {
         let now = Instant::now();
         let turns = self.clients.iter().map(|client| client.turn(now));
+        let turns = turns.chain(self.closed_until.map(|until| until.saturating_duration_since(now)));
         turns.min().map_or(timeout, |turn| turn.min(timeout))
     }
 
@@ -110,7 +116,7 @@ impl<H: Handler> Server<H> {
     fn wait(&mut self, timeout: Duration, others: &[BorrowedFd<'_>]) -> io::Result<Vec<bool>> {
         let mut fds: Vec<_> = others.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
         fds.extend(self.clients.iter().map(|client| PollFd::new(&client.stream, client.interest())));
-        if self.clients.len() < CLIENTS_MAX {
+        if self.clients.len() < CLIENTS_MAX && self.closed_until.is_none() {
             fds.push(PollFd::new(&self.listener, PollFlags::IN));
         }
         let timeout = Timespec::try_from(timeout).map_err(|_| ErrorKind::InvalidInput)?;
@@ -127,9 +133,20 @@ impl<H: Handler> Server<H> {
     }
 
     fn accept(&mut self, now: Instant) {
+        if self.closed_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.closed_until = None;
         while self.clients.len() < CLIENTS_MAX {
-            // "nobody is there", or what the next turn may not meet again
-            let Ok((stream, _)) = self.listener.accept() else { return };
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if is_passing(&error) => return,
+                // out of descriptors or memory: who waits goes on waiting, and would wake us at once
+                Err(_) => {
+                    self.closed_until = Some(now + BREATHER);
+                    return;
+                }
+            };
             if stream.set_nonblocking(true).is_ok() {
                 self.clients.push(Client::new(stream, now));
             }
@@ -144,6 +161,11 @@ impl<H: Handler> Drop for Server<H> {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Nobody is there, or no longer.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted)
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {

@@ -270,3 +270,21 @@ fn other_descriptors_end_the_wait() {
     near.write_all(b"!").unwrap();
     assert_eq!(server.poll(Duration::from_secs(60), &fds, &mut fake).unwrap(), [true]);
 }
+
+#[test]
+fn out_of_descriptors_the_server_rests_instead_of_being_woken_again_and_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket(&directory);
+    let mut server = Server::<Fake>::bind(&path).unwrap();
+    let mut handler = Fake { pages: 1, rows: 1, asked: false, deleted: 0 };
+    let begun = Instant::now();
+    server.closed_until = Some(begun + Duration::from_millis(150));
+    let waiting = UnixStream::connect(&path).unwrap();
+    let mut turns = 0;
+    while server.clients.is_empty() {
+        server.poll(Duration::from_secs(5), &[], &mut handler).unwrap();
+        turns += 1;
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(150) && turns <= 2, "whoever waited woke it {turns} times");
+    drop(waiting);
+}

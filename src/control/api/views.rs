@@ -184,8 +184,17 @@ pub struct WorkerView {
     pub icmp_sent: u64,
     /// ICMP errors not sent: rate limit, no route, no buffer, or forbidden.
     pub icmp_suppressed: u64,
+    /// Packets put together from fragments, and the fragments they came in.
+    pub packets_reassembled: u64,
+    pub fragments_reassembled: u64,
+    /// Packets sent in fragments, and the fragments made.
+    pub packets_fragmented: u64,
+    pub fragments_created: u64,
     pub dropped: u64,
     pub bursts: u64,
+    /// Times a port's link came up.
+    #[serde(default)]
+    pub link_ups: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

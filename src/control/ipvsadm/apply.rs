@@ -32,8 +32,10 @@ pub fn apply(state: &mut State, command: &Command, now: Time) -> Result<(), Fail
         Command::DeleteServer(key, at) => state.delete_destination(key, *at, now).map_err(of_server),
         Command::SetTimeouts(edit) => state.set_timeouts(edit).map_err(of_service),
         Command::Zero(Some(key)) => state.service(key).map(|_| ()).map_err(of_service),
-        Command::StartDaemon | Command::StopDaemon => Err(Failure::not_yet("connection synchronisation")),
-        Command::Zero(None) | Command::List(_) | Command::Save | Command::Restore => Ok(()),
+        Command::StartDaemon(interface) if state.port(interface).is_err() => Err(Failure::invalid()),
+        Command::StartDaemon(_) => Err(Failure::not_yet("connection synchronisation")),
+        Command::StopDaemon => Err(Failure::refused("No daemon is running")),
+        Command::Zero(None) | Command::List(_) | Command::Save { .. } | Command::Restore => Ok(()),
         Command::Help | Command::Version => Ok(()),
     }
 }

@@ -29,6 +29,11 @@ impl Failure {
         Self::refused(format!("{what} is not supported yet"))
     }
 
+    /// EINVAL.
+    pub fn invalid() -> Self {
+        Self::refused("Invalid operation.  Possibly wrong module version, address not unicast, ...")
+    }
+
     pub fn no_such_engine() -> Self {
         Self::refused("Scheduler or persistence engine not found")
     }
@@ -61,7 +66,7 @@ impl Failure {
             Error::NoSuchDestination(..) => "No such destination",
             Error::SchedulerNotFound(_) => return Self::no_such_engine(),
             Error::Refused(_, Refusal::Rule(rule)) if rule.key == "threshold_lower" => "Numerical result out of range",
-            _ => "Invalid operation.  Possibly wrong module version, address not unicast, ...",
+            _ => return Self::invalid(),
         })
     }
 }

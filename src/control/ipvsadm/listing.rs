@@ -1,5 +1,6 @@
 //! Listings in ipvsadm's own layout and order (`ipvsadm -L -n` with its options), so that what reads those reads ours.
 
+use super::names::{Names, Numbers, written};
 use crate::control::api::views::{ConnectionView, DestCounts, DestinationView, Rates, ServiceView, TimeoutsView};
 use std::cmp::Ordering;
 use std::io::{self, Write};
@@ -44,7 +45,7 @@ impl Default for Style {
 /// `ipvsadm -Ln`.
 pub fn services(out: &mut dyn Write, table_size: u64, services: Vec<ServiceView>) -> io::Result<()> {
     version(out, table_size)?;
-    list(out, services, Style::default())
+    list(out, services, Style::default(), &Numbers)
 }
 
 /// The first line of a listing of all services.
@@ -53,13 +54,13 @@ pub fn version(out: &mut dyn Write, table_size: u64) -> io::Result<()> {
 }
 
 /// Services below their headings.
-pub fn list(out: &mut dyn Write, mut services: Vec<ServiceView>, style: Style) -> io::Result<()> {
+pub fn list(out: &mut dyn Write, mut services: Vec<ServiceView>, style: Style, names: &dyn Names) -> io::Result<()> {
     if style.sorted {
         sort(&mut services);
     }
     headings(out, style.columns)?;
     for service in &services {
-        let name = service_name(service);
+        let name = cut(named_service(service, names), service.address, SERVICE_WIDTH);
         match style.columns {
             Columns::Stats => {
                 let sum = sum(service);
@@ -72,7 +73,10 @@ pub fn list(out: &mut dyn Write, mut services: Vec<ServiceView>, style: Style) -
             }
             _ => writeln!(out, "{name} {}", service_options(service))?,
         }
-        service.destinations.iter().try_for_each(|d| destination(out, d, style))?;
+        for d in &service.destinations {
+            let name = written(names, d.address, d.port, &service.protocol);
+            destination(out, d, &cut(name, Some(d.address), SERVER_WIDTH), style)?;
+        }
     }
     Ok(())
 }
@@ -106,11 +110,18 @@ fn headings(out: &mut dyn Write, columns: Columns) -> io::Result<()> {
     writeln!(out, "  -> RemoteAddress:Port")
 }
 
+/// Names of IPv4 hosts that are longer than their column are cut off.
+const SERVICE_WIDTH: usize = 33;
+const SERVER_WIDTH: usize = 28;
+
+fn cut(name: String, address: Option<IpAddr>, width: usize) -> String {
+    if address.is_some_and(|address| address.is_ipv4()) { name.chars().take(width).collect() } else { name }
+}
+
 const ACTIVE: &str = "ActiveConn";
 const INACTIVE: &str = "InActConn";
 
-fn destination(out: &mut dyn Write, view: &DestinationView, style: Style) -> io::Result<()> {
-    let address = place(view.address, view.port);
+fn destination(out: &mut dyn Write, view: &DestinationView, address: &str, style: Style) -> io::Result<()> {
     let DestinationView { weight, counts, threshold_upper, threshold_lower, .. } = view;
     let DestCounts { active, inactive, persistent, .. } = counts;
     let forward = forward_name(&view.forward);
@@ -201,9 +212,13 @@ pub fn forward_name(word: &str) -> &str {
 
 /// `TCP  192.0.2.10:80`, `FWM  7 IPv6`.
 pub fn service_name(service: &ServiceView) -> String {
+    named_service(service, &Numbers)
+}
+
+fn named_service(service: &ServiceView, names: &dyn Names) -> String {
     match (service.address, service.port, service.mark) {
         (Some(address), Some(port), _) => {
-            format!("{:<4} {}", service.protocol.to_uppercase(), SocketAddr::new(address, port))
+            format!("{:<4} {}", service.protocol.to_uppercase(), written(names, address, port, &service.protocol))
         }
         (.., mark) => format!("FWM  {}{}", mark.unwrap_or(0), if service.ipv6 { " IPv6" } else { "" }),
     }
@@ -234,10 +249,11 @@ pub fn connections_heading(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "pro expire state       source             virtual            destination")
 }
 
-pub fn connection(out: &mut dyn Write, view: &ConnectionView) -> io::Result<()> {
+pub fn connection(out: &mut dyn Write, view: &ConnectionView, names: &dyn Names) -> io::Result<()> {
     let ConnectionView { protocol, client, virtual_address, destination, state, expires_s } = view;
     let expire = expire(*expires_s);
-    let (client, virtual_address) = (client.to_string(), virtual_address.to_string());
+    let text = |at: &SocketAddr| written(names, at.ip(), at.port(), &protocol.to_lowercase());
+    let (client, virtual_address, destination) = (text(client), text(virtual_address), text(destination));
     writeln!(out, "{protocol:<3} {expire:<6} {state:<11} {client:<18} {virtual_address:<18} {destination}")
 }
 

@@ -174,7 +174,7 @@ fn services_are_listed_as_ipvsadm_lists_them() {
 fn connections_are_listed_as_ipvsadm_lists_them() {
     let lines = printed(|out| {
         connections_heading(out)?;
-        CONNECTIONS[2..].iter().try_for_each(|line| connection(out, &parse_connection(line)))
+        CONNECTIONS[2..].iter().try_for_each(|line| connection(out, &parse_connection(line), &Numbers))
     });
     assert_eq!(lines, CONNECTIONS);
 }
@@ -221,4 +221,32 @@ fn a_stable_order_is_kept_between_equals() {
     merge_sort(&mut pairs, &|a, b| a.0.cmp(&b.0));
     expected.sort_by_key(|pair| pair.0);
     assert_eq!(pairs, expected);
+}
+
+struct LongNames;
+
+impl Names for LongNames {
+    fn host(&self, address: IpAddr) -> Option<String> {
+        Some(if address.is_ipv4() { "server-with-a-very-long-name.example.org" } else { "six.example.org" }.to_owned())
+    }
+    fn service(&self, port: u16, protocol: &str) -> Option<String> {
+        (port == 80 && protocol == "tcp").then(|| "http".to_owned())
+    }
+    fn address(&self, _: &str) -> Option<IpAddr> {
+        None
+    }
+    fn port(&self, _: &str, _: &str) -> Option<u16> {
+        None
+    }
+}
+
+#[test]
+fn names_of_ipv4_hosts_are_cut_to_their_columns_and_saved_whole() {
+    let lines = printed(|out| list(out, parse(KINDS), Style::default(), &LongNames));
+    let cut = |line: &&String| line.starts_with("TCP  ") && !line.contains('[');
+    assert!(lines.iter().filter(cut).all(|line| line.starts_with("TCP  server-with-a-very-long-name ")), "{lines:#?}");
+    let six = lines.iter().filter(|line| line.contains('['));
+    assert!(six.clone().count() > 0 && six.into_iter().all(|line| line.contains("[six.example.org]:")), "{lines:#?}");
+    let saved = printed(|out| super::super::save::save(out, parse(KINDS), &LongNames));
+    assert!(saved.iter().any(|line| line.contains("server-with-a-very-long-name.example.org:")), "{saved:#?}");
 }

@@ -1,12 +1,12 @@
 //! ipvsadm 1.31, its command line and its listings, over Pollux's state.
 //!
 //! [`parse`] makes a [`Command`] of words; [`apply`] carries one out on the state as the kernel does; [`listing`] and
-//! [`save`] print. Messages and exit codes are ipvsadm's own. Names of hosts and services are not resolved: addresses
-//! are numbers, as with `-n`, which goes without saying.
+//! [`save`] print. Messages and exit codes are ipvsadm's own. Hosts and services can have [`names`].
 
 mod apply;
 mod failure;
 pub mod listing;
+pub mod names;
 mod option;
 mod parse;
 mod permitted;
@@ -43,10 +43,13 @@ pub enum Command {
     SetTimeouts(TimeoutsEdit),
     List(List),
     /// `-S`
-    Save,
+    Save {
+        numeric: bool,
+    },
     /// `-R`: command lines from the standard input.
     Restore,
-    StartDaemon,
+    /// On this interface.
+    StartDaemon(String),
     StopDaemon,
     Help,
     Version,
@@ -78,8 +81,8 @@ pub struct ServerSpec {
 /// What `-L` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
-    Services { only: Option<ServiceKey>, style: listing::Style },
-    Connections,
+    Services { only: Option<ServiceKey>, style: listing::Style, numeric: bool },
+    Connections { numeric: bool },
     Timeouts,
     Daemons,
 }

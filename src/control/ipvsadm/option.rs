@@ -85,6 +85,13 @@ options! {
     SyncMaxLen "sync-maxlen" '\0' Text;
 }
 
+impl Id {
+    /// Its long name.
+    pub fn long(self) -> &'static str {
+        OPTIONS.iter().find(|(id, ..)| *id == self).map_or("", |(_, long, ..)| long)
+    }
+}
+
 /// A command line on its way through popt: bundled short options (`-Ln`), values attached (`-w5`, `--syncid=5`) or as
 /// the next word.
 pub struct Words {

@@ -25,7 +25,7 @@ const SYNC_LEN_MAX: u32 = 65_535 - 40 - 8;
 pub fn parse<W: Into<String>>(words: impl IntoIterator<Item = W>) -> Result<Command, Failure> {
     let words: Vec<String> = words.into_iter().map(Into::into).collect();
     if words.is_empty() {
-        return Ok(Command::List(List::Services { only: None, style: Style::default() }));
+        return Ok(Command::List(List::Services { only: None, style: Style::default(), numeric: false }));
     }
     let mut words = Words::new(words);
     let verb = match words.next() {
@@ -97,6 +97,7 @@ struct Line {
     threshold_upper: u32,
     threshold_lower: u32,
     style: Style,
+    mcast_interface: String,
 }
 
 impl Default for Line {
@@ -120,6 +121,7 @@ impl Default for Line {
             threshold_upper: 0,
             threshold_lower: 0,
             style: Style::default(),
+            mcast_interface: String::new(),
         }
     }
 }
@@ -196,7 +198,10 @@ impl Line {
                 Ok(address) if address.is_multicast() => Ok(Group::McastAddress),
                 _ => Err(Failure::usage("illegal mcast-group specified")),
             },
-            _ => Ok(Group::McastInterface),
+            _ => {
+                self.mcast_interface = value.to_owned();
+                Ok(Group::McastInterface)
+            }
         };
         self.seen.add(group?)
     }
@@ -352,9 +357,9 @@ impl Line {
             Verb::Zero => Command::Zero(key),
             Verb::Set => Command::SetTimeouts(timeouts.unwrap_or_default()),
             Verb::List => Command::List(self.list(key)),
-            Verb::Save => Command::Save,
+            Verb::Save => Command::Save { numeric: self.seen.has(Group::Numeric) },
             Verb::Restore => Command::Restore,
-            Verb::StartDaemon => Command::StartDaemon,
+            Verb::StartDaemon => Command::StartDaemon(self.mcast_interface),
             Verb::StopDaemon => Command::StopDaemon,
         })
     }
@@ -400,20 +405,21 @@ impl Line {
     }
 
     fn list(&self, only: Option<ServiceKey>) -> List {
+        let numeric = self.seen.has(Group::Numeric);
         if self.seen.has(Group::Connection) {
-            List::Connections
+            List::Connections { numeric }
         } else if self.seen.has(Group::Timeout) {
             List::Timeouts
         } else if self.seen.has(Group::Daemon) {
             List::Daemons
         } else {
-            List::Services { only, style: self.style }
+            List::Services { only, style: self.style, numeric }
         }
     }
 }
 
 /// `ADDRESS`, `ADDRESS:PORT`, `[ADDRESS]`, `[ADDRESS]:PORT`.
-fn place(text: &str) -> Option<(IpAddr, Option<u16>)> {
+pub(super) fn place(text: &str) -> Option<(IpAddr, Option<u16>)> {
     if let Ok(at) = text.parse::<SocketAddr>() {
         return Some((at.ip(), Some(at.port())));
     }

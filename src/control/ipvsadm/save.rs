@@ -1,21 +1,25 @@
-//! `ipvsadm -S -n`: the command lines that make the services again. As with ipvsadm thresholds are not among them.
+//! `ipvsadm -S`: the command lines that make the services again. As with ipvsadm thresholds are not among them.
 
-use super::listing::{place, sort};
+use super::listing::sort;
+use super::names::{Names, written};
 use crate::control::api::views::{DestinationView, ServiceView};
 use std::io::{self, Write};
 
-pub fn save(out: &mut dyn Write, mut services: Vec<ServiceView>) -> io::Result<()> {
+pub fn save(out: &mut dyn Write, mut services: Vec<ServiceView>, names: &dyn Names) -> io::Result<()> {
     sort(&mut services);
     for service in &services {
-        let name = selector(service);
+        let name = selector(service, names);
         writeln!(out, "-A {name} -s {}{}", service.scheduler, options(service))?;
-        service.destinations.iter().try_for_each(|d| writeln!(out, "-a {name} {}", server(d)))?;
+        for d in &service.destinations {
+            let at = written(names, d.address, d.port, &service.protocol);
+            writeln!(out, "-a {name} {}", server(d, &at))?;
+        }
     }
     Ok(())
 }
 
 /// `-t 192.0.2.10:80`, `-f 7 -6`.
-fn selector(service: &ServiceView) -> String {
+fn selector(service: &ServiceView, names: &dyn Names) -> String {
     let option = match service.protocol.as_str() {
         "tcp" => "-t",
         "udp" => "-u",
@@ -23,7 +27,7 @@ fn selector(service: &ServiceView) -> String {
         _ => "-f",
     };
     match (service.address, service.port) {
-        (Some(address), Some(port)) => format!("{option} {}", place(address, port)),
+        (Some(address), Some(port)) => format!("{option} {}", written(names, address, port, &service.protocol)),
         _ => format!("{option} {}{}", service.mark.unwrap_or(0), if service.ipv6 { " -6" } else { "" }),
     }
 }
@@ -46,13 +50,13 @@ fn options(service: &ServiceView) -> String {
     text
 }
 
-fn server(d: &DestinationView) -> String {
+fn server(d: &DestinationView, at: &str) -> String {
     let forward = match d.forward.as_str() {
         "nat" => "-m",
         "tun" => "-i",
         _ => "-g",
     };
-    format!("-r {} {forward} -w {}{}", place(d.address, d.port), d.weight, tunnel(d))
+    format!("-r {at} {forward} -w {}{}", d.weight, tunnel(d))
 }
 
 fn tunnel(d: &DestinationView) -> String {

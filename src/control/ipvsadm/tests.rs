@@ -110,7 +110,7 @@ mod recorded {
     fn try_run(state: &mut State, line: &str, out: &mut Vec<u8>) -> Result<(), Failure> {
         let command = parse(line.split_whitespace().skip(1))?;
         let printed = match &command {
-            Command::List(List::Services { only, style }) => {
+            Command::List(List::Services { only, style, .. }) => {
                 let mut rows = services(state);
                 match only {
                     None => listing::version(out, 4096).unwrap(),
@@ -119,11 +119,11 @@ mod recorded {
                 if only.is_some() && rows.is_empty() {
                     return Err(Failure::not_listed());
                 }
-                listing::list(out, rows, *style)
+                listing::list(out, rows, *style, &names::Numbers)
             }
             Command::List(List::Timeouts) => listing::timeouts(out, &state.snapshot().timeouts.global().into()),
-            Command::List(List::Connections) => listing::connections_heading(out),
-            Command::Save => save::save(out, services(state)),
+            Command::List(List::Connections { .. }) => listing::connections_heading(out),
+            Command::Save { .. } => save::save(out, services(state), &names::Numbers),
             Command::Help => std::io::Write::write_all(out, format!("{VERSION}{HELP}").as_bytes()),
             Command::Version => std::io::Write::write_all(out, VERSION.as_bytes()),
             _ => return apply(state, &command, Time::from_s(1)),

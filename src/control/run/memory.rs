@@ -2,7 +2,7 @@
 
 use super::RunError;
 use crate::control::config::Config;
-use crate::model::limits::{BURST, HELD_MAX};
+use crate::model::limits::{BURST, FRAGMENT_BUFFERS_MAX, HELD_MAX};
 use std::fs;
 
 /// Descriptors of a queue: what a port is asked for, and so the frames it may hold.
@@ -14,14 +14,14 @@ const DPDK_OWN_MB: usize = 96;
 /// An IPv4 connection with its share of the index, as `tables::connections` tests it.
 const CONNECTION_BYTES: u64 = 80;
 
-/// Frames that can be somewhere at once: in the descriptors of every queue, in bursts under way, waiting for next hops,
-/// in the workers' caches.
+/// Frames that can be somewhere at once: in the descriptors of every queue, in bursts under way, waiting for next hops
+/// or for the rest of their packet, in the workers' caches.
 pub fn frames(config: &Config, workers: usize) -> u32 {
     let mut devices: Vec<&str> = config.ports.iter().map(|p| p.device.as_str()).collect();
     devices.sort_unstable();
     devices.dedup();
     let queues = 2 * DESCRIPTORS * devices.len() * workers;
-    let own = workers * (HELD_MAX + 4 * BURST * (devices.len() + 1) + 512);
+    let own = workers * (HELD_MAX + 2 * FRAGMENT_BUFFERS_MAX as usize + 4 * BURST * (devices.len() + 1) + 512);
     // DPDK's pools waste least at one less than a power of two
     ((queues + own + 1024).next_power_of_two() - 1) as u32
 }

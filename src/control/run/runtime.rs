@@ -11,7 +11,7 @@ use crate::dataplane::listing::ConnectionRow;
 use crate::dataplane::mailbox::{NeighbourRow, Reply, Request};
 use crate::dataplane::snapshot::Snapshot;
 use crate::model::limits::DESTINATIONS_MAX;
-use crate::model::{DestCounters, DestId, DropReason, PortId, Time};
+use crate::model::{DestCounters, DestId, DropReason, PortId, Time, WorkerCounters};
 use crate::tables::neighbours::NEIGHBOURS_MAX;
 use crate::wire::ethernet::MacAddr;
 use hashbrown::HashMap;
@@ -240,24 +240,45 @@ impl Source for Running {
 
     fn workers(&self) -> Vec<WorkerView> {
         let view = |(number, worker): (usize, &WorkerHandle)| {
-            let c = &worker.counters;
-            let connections = c.connections_created.get().wrapping_sub(c.connections_expired.get());
+            // taken apart so that a new counter does not compile until it is shown
+            let WorkerCounters {
+                received,
+                transmitted,
+                consumed,
+                transit,
+                connections_created,
+                connections_expired,
+                icmp_sent,
+                icmp_suppressed,
+                packets_reassembled,
+                fragments_reassembled,
+                packets_fragmented,
+                fragments_created,
+                bursts,
+                link_ups,
+                drops,
+            } = &*worker.counters;
             WorkerView {
                 worker: number as u16,
                 core: worker.core as u32,
-                connections,
+                connections: connections_created.get().wrapping_sub(connections_expired.get()),
                 capacity: worker.capacity.into(),
                 table_bytes: worker.table_bytes as u64,
-                connections_created: c.connections_created.get(),
-                connections_expired: c.connections_expired.get(),
-                received: c.received.get(),
-                transmitted: c.transmitted.get(),
-                consumed: c.consumed.get(),
-                transit: c.transit.get(),
-                icmp_sent: c.icmp_sent.get(),
-                icmp_suppressed: c.icmp_suppressed.get(),
-                dropped: c.drops.iter().map(|d| d.get()).sum(),
-                bursts: c.bursts.get(),
+                connections_created: connections_created.get(),
+                connections_expired: connections_expired.get(),
+                received: received.get(),
+                transmitted: transmitted.get(),
+                consumed: consumed.get(),
+                transit: transit.get(),
+                icmp_sent: icmp_sent.get(),
+                icmp_suppressed: icmp_suppressed.get(),
+                dropped: drops.iter().map(|d| d.get()).sum(),
+                packets_reassembled: packets_reassembled.get(),
+                fragments_reassembled: fragments_reassembled.get(),
+                packets_fragmented: packets_fragmented.get(),
+                fragments_created: fragments_created.get(),
+                bursts: bursts.get(),
+                link_ups: link_ups.get(),
             }
         };
         self.workers.iter().enumerate().map(view).collect()

@@ -16,10 +16,9 @@ const THRESHOLD_MAX: u32 = 65_535;
 
 pub fn service(service: &ServiceConfig) -> Result<(), Refusal> {
     match service.key {
-        ServiceKey::Virtual { protocol, address, port } => {
+        ServiceKey::Virtual { protocol, port, .. } => {
             refuse(!protocol.has_ports(), Refusal::Protocol)?;
             refuse(port == 0 && service.persistence.is_none(), Refusal::ZeroPort)?;
-            refuse(!is_unicast(address), Refusal::NotUnicast)?;
         }
         ServiceKey::Mark { mark, .. } => refuse(mark == 0, Refusal::ZeroMark)?,
     }
@@ -57,7 +56,7 @@ pub fn service_port(service: &ServiceKey) -> u16 {
     }
 }
 
-fn is_unicast(address: IpAddr) -> bool {
+pub(super) fn is_unicast(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     !(address.is_multicast() || address.is_unspecified() || broadcast)
 }

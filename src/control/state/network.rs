@@ -1,7 +1,7 @@
 //! Interfaces, routes and neighbours of a configuration; virtual addresses of its services.
 
-use super::Opened;
 use super::error::Error;
+use super::{Opened, check};
 use crate::control::config::Config;
 use crate::dataplane::snapshot::{Directory, Interface, Network, Route, StaticNeighbour, VirtualAddress};
 use crate::model::{InterfaceId, ServiceId, ServiceKey};
@@ -62,6 +62,8 @@ fn virtual_addresses(
     let named = |id| arp_ports.get(id).map(|&port| interface_id(port));
     let mut wishes: Vec<(IpAddr, Option<InterfaceId>)> =
         directory.services.iter().filter_map(|(key, id)| Some((address(key)?, named(id)))).collect();
+    // the kernel takes services on any address; only these are a host's
+    wishes.retain(|(address, _)| check::is_unicast(*address));
     // `None` sorts first, so the last of an address's wishes is a named port if there is one
     wishes.sort_unstable();
     wishes.dedup();

@@ -198,7 +198,6 @@ fn what_ipvsadm_refuses_is_refused() {
     let services = [
         (ServiceConfig { key: esp, ..plain.clone() }, Refusal::Protocol),
         (ServiceConfig { key: tcp("192.0.2.10:0"), ..plain.clone() }, Refusal::ZeroPort),
-        (ServiceConfig { key: tcp("224.0.0.1:80"), ..plain.clone() }, Refusal::NotUnicast),
         (ServiceConfig { key: mark(0), ..plain.clone() }, Refusal::ZeroMark),
         (
             ServiceConfig { persistence: persistence(0, ClientMask::whole(Family::V4)), ..plain.clone() },

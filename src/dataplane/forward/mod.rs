@@ -221,7 +221,7 @@ impl<F: Frame> Director<F> {
     ) -> Result<(), DropReason> {
         self.take_hop(&mut frame, packet, out)?;
         self.check_mtu(&frame, packet, way.mtu, out)?;
-        self.send::<A>(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.parsed.ip_len, out)
+        self.send::<A>(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.wire_len(), out)
     }
 
     /// A packet whose TTL ends here is answered, not sent on.
@@ -263,7 +263,7 @@ impl<F: Frame> Director<F> {
         mtu: u16,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        if packet.parsed.ip_len <= mtu { Ok(()) } else { self.too_long(frame, packet, mtu, out) }
+        if packet.wire_len() <= mtu { Ok(()) } else { self.too_long(frame, packet, mtu, out) }
     }
 
     #[cold]
@@ -275,7 +275,12 @@ impl<F: Frame> Director<F> {
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         let ip = A::Header::at(frame.head(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
-        if !ip.is_whole() {
+        // of an IPv6 packet that came in fragments, each has to fit (__mtu_check_toobig_v6)
+        let len = match &self.geometry {
+            Some(geometry) if A::IS_V6 => geometry.largest,
+            _ => packet.parsed.ip_len,
+        };
+        if len <= mtu || !ip.is_whole() {
             return Ok(());
         }
         self.send_icmp_error(frame, packet, IpError::TooLong { mtu }, out);

@@ -43,7 +43,7 @@ impl<F: Frame> Director<F> {
         if rewrite(&mut frame, packet, End::Destination, address, port)? == Udp::WithoutChecksum {
             self.give_udp_checksum(&mut frame, packet, (way.neighbour, way.mtu));
         }
-        self.send::<A>(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.parsed.ip_len, out)
+        self.send::<A>(frame, packet.parsed.l3.into(), (way.neighbour, way.mtu), packet.wire_len(), out)
     }
 
     #[inline(always)]
@@ -62,13 +62,13 @@ impl<F: Frame> Director<F> {
             self.give_udp_checksum(&mut frame, packet, next_hop);
         }
         self.advance_state(packet, id, Side::Output);
-        self.send::<A>(frame, packet.parsed.l3.into(), next_hop, packet.parsed.ip_len, out)
+        self.send::<A>(frame, packet.parsed.l3.into(), next_hop, packet.wire_len(), out)
     }
 
     /// A datagram that came without a checksum leaves with a full one, which the port makes where it can.
     #[cold]
     fn give_udp_checksum<A: Family>(&mut self, frame: &mut F, packet: &Packet<A>, (next_hop, mtu): (NeighbourId, u16)) {
-        let offload = !A::IS_V6 && packet.parsed.ip_len <= mtu && self.network.offloads_udp_checksum(next_hop);
+        let offload = !A::IS_V6 && packet.wire_len() <= mtu && self.network.offloads_udp_checksum(next_hop);
         match offload.then(|| self.network.link_header_len(next_hop)).flatten() {
             Some(l3) if leave_udp_checksum(frame, packet, l3) => {}
             _ => fill_udp_checksum(frame, packet),

@@ -55,7 +55,7 @@ impl<F: Frame> Director<F> {
         let room = frame.head_mut().get_mut(l3..).ok_or(DropReason::Internal)?;
         outer.put(room).ok_or(DropReason::Internal)?;
         // too long is only what may be fragmented, or without `pmtu_disc` anything; then the tunnel's packet is
-        let outer_len = packet.parsed.ip_len.saturating_add(ipv4::HEADER_LEN as u16);
+        let outer_len = packet.wire_len().saturating_add(ipv4::HEADER_LEN as u16);
         self.send::<Ip4>(frame, l3, (way.neighbour, way.mtu), outer_len, out)
     }
 }

@@ -3,7 +3,7 @@
 use super::lab::*;
 use super::packets::*;
 use crate::dataplane::vec_frame::VecFrame;
-use crate::model::limits::HELD_PER_NEIGHBOUR_MAX;
+use crate::model::limits::{DATAGRAMS_MAX, FRAGMENTS_PER_DATAGRAM_MAX, HELD_PER_NEIGHBOUR_MAX};
 use crate::model::{DestId, DropReason, Forward, Tunnel};
 use crate::tables::connections::ConnId;
 use crate::wire::arp::ArpPacket;
@@ -15,6 +15,8 @@ use crate::wire::nd::NeighbourFrame;
 enum Origin {
     /// Makes the director drop one packet for it.
     Here(fn(&mut Lab)),
+    /// Makes it drop so many at once.
+    Together(u64, fn(&mut Lab)),
     /// Not the director's: `io` counts what it cannot take or send.
     Io,
 }
@@ -31,9 +33,18 @@ fn edited(edit: impl FnOnce(&mut [u8])) -> Vec<u8> {
     bytes
 }
 
+/// Bytes of the SYN, with more to follow.
+fn fragment(id: u16, offset: u16, len: u8) -> Vec<u8> {
+    edited(|ip| {
+        ip[3] = 20 + len;
+        ip[4..6].copy_from_slice(&id.to_be_bytes());
+        ip[6..8].copy_from_slice(&(0x2000 | (offset / 8)).to_be_bytes());
+    })
+}
+
 fn origin(reason: DropReason) -> Origin {
     use DropReason as R;
-    use Origin::{Here, Io};
+    use Origin::{Here, Io, Together};
     match reason {
         R::Truncated => Here(|lab| drop(lab.feed(CLIENT_SIDE, &syn().bytes()[..33]))),
         R::NotOurMac => Here(|lab| drop(lab.client_sends(&Datagram { to_mac: [2; 6], ..syn() }))),
@@ -55,7 +66,29 @@ fn origin(reason: DropReason) -> Origin {
         }),
         R::IpLengthBad => Here(|lab| drop(lab.feed(CLIENT_SIDE, &edited(|ip| ip[3] += 1)))),
         R::L4Truncated => Here(|lab| drop(lab.client_sends(&Datagram { load: Load::Raw(TCP, vec![0; 3]), ..syn() }))),
-        R::Fragment => Here(|lab| drop(lab.feed(CLIENT_SIDE, &edited(|ip| ip[6] = 0x20)))),
+        R::FragmentBad => Here(|lab| drop(lab.feed(CLIENT_SIDE, &fragment(1, 0, 0)))),
+        R::FragmentOverlap => Together(2, |lab| {
+            lab.feed(CLIENT_SIDE, &fragment(1, 0, 16));
+            lab.feed(CLIENT_SIDE, &fragment(1, 8, 16));
+        }),
+        R::FragmentDuplicate => Here(|lab| {
+            lab.feed(CLIENT_SIDE, &fragment(1, 8, 8));
+            lab.feed(CLIENT_SIDE, &fragment(1, 8, 8));
+        }),
+        R::FragmentTimeout => Here(|lab| {
+            lab.feed(CLIENT_SIDE, &fragment(1, 8, 8));
+            lab.wait_s(31);
+        }),
+        R::FragmentsTooMany => Together(FRAGMENTS_PER_DATAGRAM_MAX as u64 + 1, |lab| {
+            for n in 0..=FRAGMENTS_PER_DATAGRAM_MAX as u16 {
+                lab.feed(CLIENT_SIDE, &fragment(1, n * 8, 8));
+            }
+        }),
+        R::ReassemblyFull => Here(|lab| {
+            for id in 0..=DATAGRAMS_MAX as u16 {
+                lab.feed(CLIENT_SIDE, &fragment(id, 8, 8));
+            }
+        }),
         R::SourceBad => Here(|lab| drop(lab.client_sends(&tcp(at("127.0.0.1:9"), vip(), SYN)))),
         R::Multicast => Here(|lab| drop(lab.client_sends(&tcp(client(1), at("224.0.0.18:80"), SYN)))),
         R::ArpBad => Here(|lab| {
@@ -142,13 +175,17 @@ fn origin(reason: DropReason) -> Origin {
 fn every_reason_to_drop_a_packet_can_be_met_and_is_counted_once() {
     let mut elsewhere = vec![];
     for &reason in DropReason::ALL {
-        let Origin::Here(produce) = origin(reason) else {
-            elsewhere.push(reason);
-            continue;
+        let (count, produce) = match origin(reason) {
+            Origin::Here(produce) => (1, produce),
+            Origin::Together(count, produce) => (count, produce),
+            Origin::Io => {
+                elsewhere.push(reason);
+                continue;
+            }
         };
         let (mut lab, _) = Lab::nat();
         produce(&mut lab);
-        assert_eq!(lab.drops(), [(reason, 1)], "for {}", reason.name());
+        assert_eq!(lab.drops(), [(reason, count)], "for {}", reason.name());
     }
     assert_eq!(elsewhere, [DropReason::TxFull]);
 }

@@ -6,7 +6,7 @@ use crate::dataplane::vec_frame::VecFrame;
 use crate::model::{DropReason, Forward, Tunnel};
 
 /// The packet that fragments make together, checked piece by piece; all must have come through `mtu`.
-fn reassemble(pieces: &[Seen], mtu: usize) -> Vec<u8> {
+pub fn reassemble(pieces: &[Seen], mtu: usize) -> Vec<u8> {
     let first = pieces[0].ip();
     let (header, id) = (first.header_len(), first.id);
     let mut whole = pieces[0].packet[..header].to_vec();

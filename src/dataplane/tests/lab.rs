@@ -313,9 +313,12 @@ impl Lab {
         let mut held = 0;
         self.director.network().neighbours.page(0, usize::MAX, |n| held += u64::from(n.held));
         let drops: u64 = counters.drops.iter().map(|c| c.get()).sum();
-        let made = counters.icmp_sent.get() + self.echoes + counters.fragments_created.get();
-        let gone = drops + counters.consumed.get() + counters.packets_fragmented.get();
-        assert_eq!(counters.received.get() + made, gone + self.sent_ip + held, "{:?}", self.drops());
+        let put_together = (counters.packets_reassembled.get(), counters.fragments_reassembled.get());
+        let cut = (counters.packets_fragmented.get(), counters.fragments_created.get());
+        let made = counters.icmp_sent.get() + self.echoes + cut.1 + put_together.0;
+        let gone = drops + counters.consumed.get() + cut.0 + put_together.1;
+        let waiting = held + u64::from(self.director.fragments_waiting());
+        assert_eq!(counters.received.get() + made, gone + self.sent_ip + waiting, "{:?}", self.drops());
     }
 
     pub fn process(&mut self, port: PortId, frames: impl IntoIterator<Item = VecFrame>) -> Vec<Seen> {
@@ -324,11 +327,13 @@ impl Lab {
         let is_arp = |frame: &VecFrame| frame.bytes().len() >= 18 && is_arp(frame);
         let all_arp = !frames.is_empty() && frames.iter().all(is_arp);
         assert!(all_arp || !frames.iter().any(is_arp), "the account wants ARP and ND in bursts of their own");
-        let (count, (drops, consumed)) = (frames.len() as u64, self.ended());
+        let count = frames.len() as u64 + u64::from(self.director.fragments_waiting());
+        let (drops, consumed) = self.ended();
         self.director.process(port, &mut frames, self.now, &mut self.out);
         assert!(frames.is_empty());
         let (dropped, consumed) = (self.ended().0 - drops, self.ended().1 - consumed);
-        assert!(dropped + consumed <= count, "no frame ends twice");
+        let waiting = u64::from(self.director.fragments_waiting());
+        assert!(dropped + consumed + waiting <= count, "no frame ends twice");
         self.echoes += if all_arp { 0 } else { consumed };
         self.sent()
     }

@@ -5,6 +5,7 @@ mod drops;
 mod fragments;
 mod frames;
 mod full_table;
+mod gather;
 mod icmp;
 mod lab;
 mod methods;

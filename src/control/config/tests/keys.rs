@@ -142,7 +142,7 @@ fn a_default_given_is_a_default_left_out() {
 #[test]
 fn an_example_differs_from_the_default_and_shows_in_the_difference() {
     // an example of these is what the file has anyway
-    const SAME: [&str; 6] = ["name", "via", "port", "mac", "protocol", "prefix"];
+    const SAME: [&str; 7] = ["name", "via", "port", "mac", "protocol", "prefix", "tunnel_port"];
     for key in KEYS.iter().filter(|key| !SAME.contains(&key.name)) {
         if key.absent == Absent::Required || key.name == "address" || key.name == "addresses" {
             continue;

@@ -1,6 +1,6 @@
 //! `docs/configuration.md` is made from the registry of keys.
 
-use super::super::keys::{Absent, Change, Key, Table};
+use super::super::keys::{Absent, Change, Key, SYSCTLS_LEFT_OUT, Table};
 use super::*;
 use std::fmt::Write;
 
@@ -64,8 +64,17 @@ fn page() -> String {
         page += "| key | type | unit | default | allowed | example | changed by | meaning |\n";
         page += "|---|---|---|---|---|---|---|---|\n";
         table.keys().for_each(|key| page += &row(key));
+        if *table == Table::Ipvs {
+            page += &left_out();
+        }
     }
     page
+}
+
+fn left_out() -> String {
+    let mut text = "\nSysctls of the kernel's that are no keys, and why:\n\n| sysctl | why |\n|---|---|\n".to_owned();
+    SYSCTLS_LEFT_OUT.iter().for_each(|(name, reason)| text += &format!("| `{name}` | {reason} |\n"));
+    text
 }
 
 fn row(key: &Key) -> String {

@@ -8,8 +8,9 @@ import packets
 # what must come out; everything else a kernel's own stack sends is neither demanded nor forbidden
 COMPARED = ("ipvs", "icmp-generated", "forward")
 ETH_IPV6 = 0x86DD
-# protocol and type: answers to ping, neighbour discovery
-OWN_ICMP = [bytes([1, 0]), *(bytes([58, type]) for type in (129, 133, 134, 135, 136, 137))]
+FRAGMENT, ICMP6, ECHO_REPLY6 = 44, 58, 129
+# protocol and type: answers to ping, neighbour discovery (RFC 4861)
+OWN_ICMP = [bytes([packets.ICMP, 0]), *(bytes([ICMP6, type]) for type in (ECHO_REPLY6, *range(133, 138)))]
 
 
 class Difference(AssertionError):
@@ -45,6 +46,10 @@ def compare_port(expected, came):
 def is_own(frame):
     """ARP, neighbour discovery and answers to ping: a host's, not a director's."""
     kind = int.from_bytes(frame[12:14])
+    if kind == ETH_IPV6 and frame[20:21] == bytes([FRAGMENT]):
+        # of an answer to a long ping; a later fragment does not say of which message
+        is_first = int.from_bytes(frame[56:58]) < 8
+        return frame[54] == ICMP6 and (not is_first or frame[62] == ECHO_REPLY6)
     # the protocol, and the type where there are no options
     protocol, type = {packets.ETH_IPV4: (23, 34), ETH_IPV6: (20, 54)}.get(kind, (0, 0))
     return kind == packets.ETH_ARP or frame[protocol : protocol + 1] + frame[type : type + 1] in OWN_ICMP

@@ -141,6 +141,8 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::IpHeaderBad => "A broken sender or cable",
         DropReason::IpChecksumBad => "A broken sender or cable; on a veth switch offloads off at the other end",
         DropReason::IpLengthBad => "A broken sender, or a device that cuts frames",
+        DropReason::IpOptionsBad => "A broken sender, or an attack",
+        DropReason::SourceRoute => "Nothing: as the kernel by default, it refuses source routes",
         DropReason::L4Truncated => "A broken sender, or an attack",
         DropReason::FragmentBad | DropReason::FragmentOverlap => "A broken sender, or an attack",
         DropReason::FragmentDuplicate => {
@@ -163,6 +165,7 @@ const fn advice(reason: DropReason) -> &'static str {
             "Find the other station, by its MAC address in a capture: a real server's `arp_ignore`?"
         }
         DropReason::NoService => "Add the service, or look at its protocol and port: `pollux show services`",
+        DropReason::FtpChecksumBad => "A device on the way damages packets; look for it where the counter grows",
         DropReason::NotSyn => {
             "A few are normal after a restart or a timeout; many: asymmetric routing, or raise `tcp_established_s`"
         }

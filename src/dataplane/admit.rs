@@ -4,13 +4,15 @@ use super::director::{Director, Packet};
 use super::family::Family;
 use super::forward::Inbound;
 use super::frame::Frame;
+use super::ftp::CONTROL_PORT;
 use super::outlet::Outlet;
 use super::tcp;
 use crate::model::timeouts::FIRST_S;
-use crate::model::{DestId, DropReason, Forward, Protocol, ServiceId, Tick};
+use crate::model::{DestId, DropReason, Forward, Protocol, ServiceId, ServiceKey, Tick};
 use crate::sched::Flow;
 use crate::tables::connections::{Conn, ConnId, flags};
 use crate::wire::ip::IpError;
+use crate::wire::ip_protocol::{SCTP, TCP};
 
 /// A server of active FTP connects from here to the client; never scheduled (ip_vs_schedule).
 const FTP_DATA: u16 = 20;
@@ -24,6 +26,9 @@ impl<F: Frame> Director<F> {
         packet: &Packet<A>,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
+        if let Some(id) = self.connections.table::<A>().find_without_port(&packet.key) {
+            return self.follow_awaited(frame, packet, id, out);
+        }
         let destination = packet.key.destination;
         let Some(local) = self.network.local(destination.to_ip()) else {
             return self.not_ours(frame, packet, out);
@@ -66,8 +71,7 @@ impl<F: Frame> Director<F> {
         service: ServiceId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        let is_tcp = packet.parsed.protocol == Protocol::Tcp.number();
-        if is_tcp && !tcp::may_start(packet.parsed.tcp_flags, self.snapshot.settings.sloppy_tcp) {
+        if !self.may_start(&frame, packet)? {
             return Err(DropReason::NotSyn);
         }
         if self.snapshot.settings.drop_packet == 3 && self.is_to_drop() {
@@ -75,6 +79,9 @@ impl<F: Frame> Director<F> {
         }
         let flow = self.flow_of(packet);
         if flow.client_port == FTP_DATA {
+            return self.local(frame, packet, out);
+        }
+        if self.is_beside(service, flow.destination_port) {
             return self.local(frame, packet, out);
         }
         let Some(dest) = self.services.schedule(service, &self.destinations, &flow) else {
@@ -87,6 +94,22 @@ impl<F: Frame> Director<F> {
             self.end::<A>(id);
         }
         forwarded
+    }
+
+    /// What goes to other ports belongs to an FTP service only if it is persistent; else it is the host's (ip_vs_leave).
+    fn is_beside(&self, service: ServiceId, port: u16) -> bool {
+        let Some(state) = self.services.get(service) else { return false };
+        let is_other = matches!(state.service.key, ServiceKey::Virtual { port: own, .. } if own != 0 && own != port);
+        is_other && state.service.persistence.is_none()
+    }
+
+    /// Whether a packet of its kind may begin a connection.
+    fn may_start<A: Family>(&self, frame: &F, packet: &Packet<A>) -> Result<bool, DropReason> {
+        match packet.parsed.protocol {
+            TCP => Ok(tcp::may_start(packet.parsed.tcp_flags, self.snapshot.settings.sloppy_tcp)),
+            SCTP => self.may_start_sctp(frame, packet),
+            _ => Ok(true),
+        }
     }
 
     /// One-packet scheduling: the connection ends with the packet that began it.
@@ -117,7 +140,9 @@ impl<F: Frame> Director<F> {
         let state = self.destinations.get(dest).ok_or(DropReason::Internal)?;
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
         let is_nat = state.forward == Forward::Nat;
+        let is_ftp = is_nat && packet.parsed.protocol == TCP && [c, d] == CONTROL_PORT;
         let method = match state.forward {
+            Forward::Nat if is_ftp => flags::NAT | flags::HELPED,
             Forward::Nat => flags::NAT,
             Forward::Dr => flags::NO_OUTPUT,
             Forward::Tun(_) => flags::NO_OUTPUT | flags::TUN,
@@ -139,6 +164,7 @@ impl<F: Frame> Director<F> {
         };
         let id = self.connections.table_mut::<A>().insert(conn, self.tick).map_err(|_| DropReason::TableFull)?;
         self.destinations.bind(dest);
+        self.destinations.count_connection(dest);
         self.counters.connections_created.add(1);
         Ok(id)
     }

@@ -148,10 +148,14 @@ impl Destinations {
         self.counters.get(id.index()).unwrap_or(&self.counters[0])
     }
 
+    /// A connection was scheduled (ip_vs_conn_stats).
+    pub fn count_connection(&self, id: DestId) {
+        self.counters(id).connections.add(1);
+    }
+
     /// A connection begins; new ones are inactive until their first state change.
     pub fn bind(&mut self, id: DestId) {
         let counters = self.counters(id);
-        counters.connections.add(1);
         counters.inactive.increment();
         counters.references.increment();
         self.judge_load(id);

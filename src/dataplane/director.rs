@@ -9,6 +9,7 @@ use super::drain::Drain;
 use super::family::{Family, Packets, PerFamily, Reassemblers, Tables};
 use super::forward::Inbound;
 use super::frame::Frame;
+use super::ftp::Sessions;
 use super::icmp::RateLimit;
 use super::nd;
 use super::network::NetworkState;
@@ -18,13 +19,14 @@ use super::reassemble::{Geometry, Reassembler};
 use super::services::Services;
 use super::snapshot::Snapshot;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
+use crate::model::timeouts::REARM_S;
 use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
 use crate::tables::connections::{ConnId, Direction, Key};
 use crate::tables::memory::NoMemory;
 use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
 use crate::wire::ip::{Ip, IpHeader};
-use crate::wire::ip_protocol::{TCP, UDP};
+use crate::wire::ip_protocol::{AH, ESP, SCTP, TCP, UDP};
 use crate::wire::parse::{Kind, Malformed, Parsed, parse_into};
 use arrayvec::ArrayVec;
 use std::sync::Arc;
@@ -42,6 +44,8 @@ pub struct Packet<A> {
     came_in_fragments: u16,
     /// The frame came to a group address of its link.
     pub to_group: bool,
+    /// SCTP: the chunk that moves the connection's state, where there is one.
+    pub chunk: Option<u8>,
     /// Why it goes no further than parsing.
     refused: Option<DropReason>,
 }
@@ -79,6 +83,7 @@ pub struct Director<F: Frame> {
     pub(super) connections: Tables,
     pub(super) destinations: Destinations,
     pub(super) services: Services,
+    pub(super) ftp: Sessions,
     pub(super) network: NetworkState<F>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) timeouts: Arc<TimeoutSets>,
@@ -113,6 +118,7 @@ impl<F: Frame> Director<F> {
             connections: Tables::new(capacity, seeds, now.tick())?,
             destinations: Destinations::new()?,
             services: Services::default(),
+            ftp: Sessions::default(),
             network: NetworkState::default(),
             snapshot: Arc::default(),
             timeouts: Arc::default(),
@@ -300,9 +306,20 @@ impl<F: Frame> Director<F> {
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         let is_flow = packet.parsed.kind == A::KIND && matches!(packet.parsed.protocol, TCP | UDP);
-        if !is_flow || packet.parsed.fragment || packet.to_group {
+        if !is_flow || packet.parsed.fragment || packet.to_group | packet.parsed.has_options() {
             return self.finish_other(frame, packet, out);
         }
+        self.follow(frame, packet, out)
+    }
+
+    /// A packet with ports goes the way of its connection, if there is one.
+    #[inline(always)]
+    pub(super) fn follow<A: Family>(
+        &mut self,
+        frame: F,
+        packet: &Packet<A>,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
         match self.connections.table::<A>().confirm(packet.guess, &packet.key, packet.hash) {
             Some((id, direction)) => {
                 if !self.tick.is_before(self.connections.table::<A>().get(id).timer.deadline) {
@@ -317,7 +334,7 @@ impl<F: Frame> Director<F> {
         }
     }
 
-    /// The connection's time is up; its timer has just not been looked at yet.
+    /// The connection's time is up; its timer has just not been looked at yet. One that others depend on lives on.
     #[cold]
     fn finish_expired<A: Family>(
         &mut self,
@@ -326,6 +343,11 @@ impl<F: Frame> Director<F> {
         id: ConnId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
+        let connections = self.connections.table_mut::<A>();
+        if connections.get(id).controlled > 0 {
+            connections.set_deadline(id, self.tick.plus(REARM_S * Tick::PER_S));
+            return self.follow(frame, packet, out);
+        }
         self.end::<A>(id);
         self.no_connection(frame, packet, out)
     }
@@ -344,10 +366,31 @@ impl<F: Frame> Director<F> {
                 self.neighbour_discovery(frame, packet, out)
             }
             // what a whole link can hear belongs to no connection (ip_vs_in_hook: PACKET_HOST only)
-            _ if matches!(packet.parsed.protocol, TCP | UDP) => Err(DropReason::Multicast),
+            _ if packet.to_group && has_connections(packet.parsed.protocol) => Err(DropReason::Multicast),
+            _ if packet.parsed.has_options() => self.with_options(frame, packet, out),
+            _ => self.finish_rare(frame, packet, out),
+        }
+    }
+
+    /// What is not TCP or UDP, or has options that have been seen to.
+    #[cold]
+    pub(super) fn finish_rare<A: Family>(
+        &mut self,
+        frame: F,
+        packet: &Packet<A>,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        match packet.parsed.protocol {
+            TCP | UDP => self.follow(frame, packet, out),
+            SCTP => self.sctp(frame, packet, out),
+            AH | ESP => self.ipsec(frame, packet, out),
             _ => self.no_connection(frame, packet, out),
         }
     }
+}
+
+fn has_connections(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | SCTP | AH | ESP)
 }
 
 /// The head ended inside the headers: with more of the frame in it, parsing may get further.

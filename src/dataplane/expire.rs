@@ -89,14 +89,21 @@ impl<F: Frame> Director<F> {
         *self.orphans_from.of_mut::<A>() = (next != 0).then_some(next);
     }
 
-    /// Ends a connection now.
+    /// Ends a connection now. One that others depend on only lets no more packets find it, and ends after them.
     pub(super) fn end<A: Family>(&mut self, id: ConnId) {
-        let conn = self.connections.table_mut::<A>().remove(id);
+        let connections = self.connections.table_mut::<A>();
+        if connections.get(id).controlled > 0 {
+            return connections.hide(id);
+        }
+        let conn = connections.remove(id);
         self.ended(&conn);
     }
 
     fn ended<A: Family>(&mut self, conn: &Conn<A>) {
         self.counters.connections_expired.add(1);
+        if conn.has(flags::HELPED) {
+            self.ftp.remove(conn.extra);
+        }
         if conn.dest != DestId::NONE && !conn.has(flags::UNBOUND) {
             self.destinations.unbind(conn.dest, conn.has(flags::INACTIVE));
         }

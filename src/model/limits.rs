@@ -41,6 +41,9 @@ pub const MARK_RULES_MAX: usize = 1024;
 /// Services and destinations of a new snapshot a worker takes over between two bursts.
 pub const PICK_UP_PER_POLL: usize = 16;
 
+/// FTP control connections of a worker that have asked for a passive data connection: each is a logged-in user.
+pub const FTP_SESSIONS_MAX: usize = 65_536;
+
 /// Destinations a second that are looked at for a drain deadline that has passed: each at least about once a minute.
 pub const DRAIN_CHECKS_PER_S: usize = 4096;
 

@@ -3,6 +3,8 @@
 //!
 //! An entry is one cache line for IPv4 and two for IPv6. Entry 0 is never used and means "none".
 
+mod control;
+
 use super::index::Index;
 use super::memory::{Mapping, NoMemory, Zeroed, prefetch};
 use super::wheel::{Timed, Timer, Wheel};
@@ -46,8 +48,14 @@ pub mod flags {
     pub const TUN: u16 = 1 << 6;
     /// Its destination is the director itself.
     pub const LOCAL: u16 = 1 << 7;
+    /// No packet finds it any more: another has its tuple. It only waits for those it controls.
+    pub const HIDDEN: u16 = 1 << 8;
+    /// NAT that needs more than other addresses and ports: of FTP.
+    pub const HELPED: u16 = 1 << 9;
+    /// The client's port is not known before its first packet; until then it is 0.
+    pub const NO_CLIENT_PORT: u16 = 1 << 10;
     /// The bits that say how it is forwarded; none of them is direct routing.
-    pub const METHOD: u16 = NAT | TUN | LOCAL;
+    pub const METHOD: u16 = NAT | TUN | LOCAL | HELPED;
 }
 
 /// What identifies a packet's connection: the packet's own source and destination.
@@ -187,6 +195,8 @@ pub struct Connections<A: Address> {
     /// Entries from here on have never been used.
     fresh: u32,
     len: u32,
+    /// Connections that wait for their client's port.
+    without_port: u32,
 }
 
 impl<A: Address> Connections<A> {
@@ -206,7 +216,7 @@ impl<A: Address> Connections<A> {
     }
 
     fn over(slab: Mapping<Conn<A>>, index: Index, seeds: [u64; 4], now: Tick) -> Self {
-        Self { slab: Slab(slab), index, wheel: Wheel::new(now), seeds, free: 0, fresh: 1, len: 0 }
+        Self { slab: Slab(slab), index, wheel: Wheel::new(now), seeds, free: 0, fresh: 1, len: 0, without_port: 0 }
     }
 
     pub fn len(&self) -> u32 {
@@ -287,7 +297,8 @@ impl<A: Address> Connections<A> {
         &mut self.slab.0[id.0 as usize]
     }
 
-    /// Takes a connection in; its timer starts with its `timeout`. Both its keys must be new.
+    /// Takes a connection in; its timer starts with its `timeout`. Both its keys must be new. With `control`, it counts
+    /// with its controller until it is removed.
     pub fn insert(&mut self, mut conn: Conn<A>, now: Tick) -> Result<ConnId, Full> {
         let id = self.take_entry().ok_or(Full)?;
         conn.timer = Timer::at(now.plus(conn.timeout));
@@ -303,6 +314,8 @@ impl<A: Address> Connections<A> {
         }
         self.slab.0[id as usize] = conn;
         self.wheel.file(&mut self.slab, id);
+        self.count_controlled(conn.control);
+        self.without_port += u32::from(conn.has(flags::NO_CLIENT_PORT));
         Ok(ConnId(id))
     }
 
@@ -332,21 +345,32 @@ impl<A: Address> Connections<A> {
         self.len -= 1;
     }
 
-    /// Removes a connection that is in the wheel.
+    /// Removes a connection that is in the wheel and controls none.
     pub fn remove(&mut self, id: ConnId) -> Conn<A> {
         self.wheel.unlink(&mut self.slab, id.0);
         self.remove_unlinked(id)
     }
 
-    /// Removes a connection that [`Connections::next_due`] has handed out.
+    /// Removes a connection that [`Connections::next_due`] has handed out and that controls none. The answer says which one
+    /// controlled it.
     pub fn remove_unlinked(&mut self, id: ConnId) -> Conn<A> {
         let conn = *self.get(id);
+        debug_assert!(conn.controlled == 0, "its entry's number must stay its own");
+        self.leave_index(id, &conn);
+        self.uncount_controlled(conn.control);
+        self.without_port -= u32::from(conn.has(flags::NO_CLIENT_PORT));
+        self.give_back(id.0);
+        conn
+    }
+
+    fn leave_index(&mut self, id: ConnId, conn: &Conn<A>) {
+        if conn.has(flags::HIDDEN) {
+            return;
+        }
         self.index.remove(self.hash(&conn.key_in()), id.0);
         if conn.has(flags::NAT) {
             self.index.remove(self.hash(&conn.key_out()), id.0 | OUT);
         }
-        self.give_back(id.0);
-        conn
     }
 
     /// Asks for the cache lines that removing this connection will touch.
@@ -417,7 +441,7 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    fn conn(client: u32, nat: bool) -> Conn<Ip4> {
+    pub(super) fn conn(client: u32, nat: bool) -> Conn<Ip4> {
         Conn {
             client: Ip4::read(&client.to_be_bytes()),
             virt: Ip4::read(&[192, 0, 2, 1]),

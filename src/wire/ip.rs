@@ -50,6 +50,8 @@ pub trait IpHeader<A>: Header + Copy {
     fn take_hop(&mut self);
     /// Whether routers must not fragment the packet; of IPv6 they never may.
     fn is_whole(&self) -> bool;
+    /// The packet has another length now, its header included.
+    fn set_total_len(&mut self, len: u16);
     /// Replaces the source; what that does to a checksum over the address.
     fn set_from(&mut self, address: A) -> Delta;
     /// Replaces the destination; what that does to a checksum over the address.
@@ -71,6 +73,10 @@ pub enum IpError {
     /// Longer than the MTU of its way.
     TooLong {
         mtu: u16,
+    },
+    /// Its header makes no sense at this offset.
+    ParameterProblem {
+        pointer: u8,
     },
 }
 
@@ -106,6 +112,7 @@ impl Ip for Ip4 {
             IpError::PortUnreachable => IcmpError::PORT_UNREACHABLE,
             IpError::ProtocolUnreachable => IcmpError::PROTOCOL_UNREACHABLE,
             IpError::TooLong { mtu } => IcmpError::fragmentation_needed(mtu),
+            IpError::ParameterProblem { pointer } => IcmpError::parameter_problem(pointer),
         };
         error.write(out, offending, Ipv4Addr::from(source), id, false)
     }
@@ -153,6 +160,9 @@ fn icmpv6_error(error: IpError, packet: &[u8]) -> Option<Icmpv6Error> {
             Icmpv6Error::parameter_problem(icmpv6::UNKNOWN_NEXT_HEADER, at as u32)
         }
         IpError::TooLong { mtu } => Icmpv6Error::packet_too_big(mtu.into()),
+        IpError::ParameterProblem { pointer } => {
+            Icmpv6Error::parameter_problem(icmpv6::ERRONEOUS_HEADER_FIELD, pointer.into())
+        }
     })
 }
 
@@ -180,6 +190,10 @@ impl IpHeader<Ip4> for Ipv4Header {
     #[inline(always)]
     fn is_whole(&self) -> bool {
         self.dont_fragment()
+    }
+    fn set_total_len(&mut self, len: u16) {
+        let old = std::mem::replace(&mut self.total_length, len.into());
+        Delta::of_u16(old.get(), len).apply(&mut self.checksum);
     }
     #[inline(always)]
     fn set_from(&mut self, address: Ip4) -> Delta {
@@ -224,6 +238,9 @@ impl IpHeader<Ip6> for Ipv6Header {
     #[inline(always)]
     fn is_whole(&self) -> bool {
         true
+    }
+    fn set_total_len(&mut self, len: u16) {
+        self.payload_length = len.saturating_sub(ipv6::HEADER_LEN as u16).into();
     }
     #[inline(always)]
     fn set_from(&mut self, address: Ip6) -> Delta {

@@ -3,7 +3,7 @@
 //! The order is the kernel's: from the client, state first and TTL and MTU when the packet leaves (ip_vs_in,
 //! ip_vs_xmit.c); from the server, TTL and MTU first, as the packet is being routed (ip_forward), then state.
 
-mod nat;
+pub(super) mod nat;
 mod tun;
 
 use super::destinations::{DestState, Way};
@@ -11,6 +11,7 @@ use super::director::{Director, Packet};
 use super::family::Family;
 use super::frame::Frame;
 use super::outlet::Outlet;
+use super::rare;
 use super::tcp::{self, Side};
 use crate::model::state::TcpState;
 use crate::model::{DestId, DropReason, Protocol, TimeoutsId};
@@ -67,7 +68,8 @@ impl<F: Frame> Director<F> {
             flags::NAT => self.send_nat_in(frame, packet, id, way, out),
             flags::TUN => self.send_tun(frame, packet, dest_id, way, out),
             flags::LOCAL => self.local(frame, packet, out),
-            _ => self.send_dr(frame, packet, way, out),
+            0 => self.send_dr(frame, packet, way, out),
+            _ => self.helped_in(frame, packet, id, way, out),
         }
     }
 
@@ -84,14 +86,22 @@ impl<F: Frame> Director<F> {
         let next_hop = self.network.next_hop(packet.key.destination, self.now)?;
         let mtu = self.network.mtu_of(next_hop);
         self.check_mtu(&frame, packet, mtu, out)?;
+        if self.connections.table::<A>().get(id).has(flags::HELPED) {
+            return self.helped_out(frame, packet, id, (next_hop, mtu), out);
+        }
+        self.count_out::<A>(id, packet.parsed.ip_len);
+        self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
+    }
+
+    #[inline(always)]
+    pub(super) fn count_out<A: Family>(&self, id: ConnId, ip_len: u16) {
         let dest_id = self.connections.table::<A>().get(id).dest;
         // what a removed server still says is not counted (ip_vs_out_stats)
         if self.destinations.get(dest_id).is_some_and(|dest| dest.available) {
             let counters = self.destinations.counters(dest_id);
             counters.out_packets.add(1);
-            counters.out_bytes.add(packet.parsed.ip_len.into());
+            counters.out_bytes.add(ip_len.into());
         }
-        self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
     }
 
     /// The connection's state after this packet, its counts, its timer.
@@ -112,40 +122,54 @@ impl<F: Frame> Director<F> {
             };
             let next = tcp::next_state(self.secure_tcp, side, conn.state, flags);
             if next as u8 != conn.state {
-                self.change_state::<A>(id, next);
+                self.change_state::<A>(id, next as u8, next.is_active());
             }
             self.timeouts.get(timeouts).tcp[next as usize]
-        } else {
+        } else if packet.parsed.protocol == Protocol::Udp.number() {
             self.timeouts.get(timeouts).udp
+        } else {
+            self.rare_timeout(packet, id, side)
         };
         self.connections.table_mut::<A>().touch(id, timeout, now);
     }
 
-    fn change_state<A: Family>(&mut self, id: ConnId, next: TcpState) {
+    pub(super) fn change_state<A: Family>(&mut self, id: ConnId, next: u8, is_active: bool) {
         let conn = self.connections.table_mut::<A>().get_mut(id);
-        conn.state = next as u8;
-        if conn.has(flags::INACTIVE) == next.is_active() && conn.dest != DestId::NONE {
+        conn.state = next;
+        if conn.has(flags::INACTIVE) == is_active && conn.dest != DestId::NONE {
             conn.flags ^= flags::INACTIVE;
-            self.destinations.set_active(conn.dest, next.is_active());
+            self.destinations.set_active(conn.dest, is_active);
         }
     }
 
     /// Whether a SYN on this connection's tuple starts a new one (`conn_reuse_mode`, ip_vs_in_hook).
     #[cold]
     fn is_reusable<A: Family>(&self, id: ConnId, weight: u32) -> bool {
-        let settings = &self.snapshot.settings;
         let conn = self.connections.table::<A>().get(id);
+        let finished = conn.state == TcpState::TimeWait as u8 || conn.state == TcpState::Close as u8;
+        let half_finished = conn.state == TcpState::FinWait as u8 && conn.has(flags::NO_OUTPUT);
+        let reuse = finished || self.snapshot.settings.conn_reuse_mode & 2 != 0 && half_finished;
+        self.is_replaceable::<A>(id, weight, reuse)
+    }
+
+    /// The same for an INIT on an association's tuple.
+    pub(super) fn is_over<A: Family>(&self, id: ConnId) -> bool {
+        let conn = self.connections.table::<A>().get(id);
+        let weight = self.destinations.get(conn.dest).map_or(1, |dest| dest.weight);
+        self.is_replaceable::<A>(id, weight, rare::is_over(conn.state))
+    }
+
+    /// Whether a new connection may take the place of this one, which `is_over`.
+    fn is_replaceable<A: Family>(&self, id: ConnId, weight: u32, is_over: bool) -> bool {
+        let settings = &self.snapshot.settings;
         if settings.expire_nodest_conn && weight == 0 {
             return true;
         }
-        let finished = conn.state == TcpState::TimeWait as u8 || conn.state == TcpState::Close as u8;
-        let half_finished = conn.state == TcpState::FinWait as u8 && conn.has(flags::NO_OUTPUT);
-        let reuse = finished || settings.conn_reuse_mode & 2 != 0 && half_finished;
-        settings.conn_reuse_mode != 0 && conn.control == 0 && reuse
+        settings.conn_reuse_mode != 0 && self.connections.table::<A>().get(id).control == 0 && is_over
     }
 
     #[cold]
-    fn start_anew<A: Family>(
+    pub(super) fn start_anew<A: Family>(
         &mut self,
         frame: F,
         packet: &Packet<A>,

@@ -42,6 +42,10 @@ fn fragment(id: u16, offset: u16, len: u8) -> Vec<u8> {
     })
 }
 
+fn with_options(options: [u8; 4]) -> Datagram {
+    Datagram { options: options.to_vec(), ..syn() }
+}
+
 fn origin(reason: DropReason) -> Origin {
     use DropReason as R;
     use Origin::{Here, Io, Together};
@@ -65,6 +69,8 @@ fn origin(reason: DropReason) -> Origin {
             lab.feed(CLIENT_SIDE, &bytes);
         }),
         R::IpLengthBad => Here(|lab| drop(lab.feed(CLIENT_SIDE, &edited(|ip| ip[3] += 1)))),
+        R::IpOptionsBad => Here(|lab| drop(lab.client_sends(&with_options([7, 40, 4, 0])))),
+        R::SourceRoute => Here(|lab| drop(lab.client_sends(&with_options([131, 3, 4, 0])))),
         R::L4Truncated => Here(|lab| drop(lab.client_sends(&Datagram { load: Load::Raw(TCP, vec![0; 3]), ..syn() }))),
         R::FragmentBad => Here(|lab| drop(lab.feed(CLIENT_SIDE, &fragment(1, 0, 0)))),
         R::FragmentOverlap => Together(2, |lab| {
@@ -104,6 +110,14 @@ fn origin(reason: DropReason) -> Origin {
             lab.feed(CLIENT_SIDE, &arp_frame([0xff; 6], None, &claim));
         }),
         R::NoService => Here(|lab| drop(lab.client_sends(&tcp(client(1), at("192.0.2.10:81"), SYN)))),
+        R::FtpChecksumBad => Here(|lab| {
+            let service = lab.service(crate::model::Protocol::Tcp, "192.0.2.10:21", "rr");
+            lab.add(service, "10.0.0.1:21", Forward::Nat, 1);
+            lab.publish();
+            let mut bytes = tcp(client(1), at("192.0.2.10:21"), SYN).bytes();
+            bytes[50] ^= 1;
+            lab.feed(CLIENT_SIDE, &bytes);
+        }),
         R::NotSyn => Here(|lab| drop(lab.client_sends(&tcp(client(1), vip(), ACK)))),
         R::NoDestination => Here(|lab| {
             lab.edit(DestId(0), |d| d.weight = 0);

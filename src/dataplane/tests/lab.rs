@@ -137,7 +137,9 @@ impl Lab {
         let address = virt.ip();
         let key = ServiceKey::Virtual { protocol, address, port: virt.port() };
         let kind = SchedulerKind::from_name(scheduler).unwrap();
-        Arc::make_mut(&mut self.draft.directory).services.insert(key, id);
+        let directory = Arc::make_mut(&mut self.draft.directory);
+        directory.services.insert(key, id);
+        directory.has_ftp |= protocol == Protocol::Tcp && virt.port() == 21;
         self.put(id, key, kind, vec![]);
         if !self.draft.network.virtual_addresses.iter().any(|v| v.address == address) {
             self.network(|n| n.virtual_addresses.push(VirtualAddress { address, interface: Some(InterfaceId(0)) }));

@@ -13,5 +13,6 @@ mod model;
 mod nat;
 mod nd;
 mod packets;
+mod rare;
 mod snapshots;
 mod worker;

@@ -44,8 +44,8 @@ RECORDINGS = [
     ("order-mh-9servers", AT_ONCE, "260 connections in one go"),
     ("ops-rr-udp-nat", TAP, "each packet scheduled by itself"),
     # soon:
-    # ("mode-nat-sctp", TAP, "NAT of SCTP"),
-    # ("nat-portmap-sctp", TAP, "NAT of SCTP to another port: CRC32c made anew"),
+    ("mode-nat-sctp", TAP, "NAT of SCTP"),
+    ("nat-portmap-sctp", TAP, "NAT of SCTP to another port: CRC32c made anew"),
     # ("ip6ext-nat", TAP, "extension headers"),
     # ("mode-tun-tcp6", AT_ONCE, "IPv6 in IPv6"),
     # ("mode-tun-tcp4-in-6", AT_ONCE, "IPv4 in IPv6"),
@@ -60,7 +60,7 @@ RECORDINGS = [
     # ("icmp-gue-tcp4", TAP, "ICMP errors about tunnel packets"),
     # ("ttl-tun6", AT_ONCE, "time exceeded of IPv6"),
     # ("fwmark-nat", TAP, "marks"),
-    # ("ftp-passive", TAP, "FTP's data connections"),
+    ("ftp-passive", TAP, "FTP's data connections"),
 ]
 # none of the recordings has frames of more than 1514 bytes: these are made so
 JUMBO = [

@@ -4,6 +4,7 @@
 //! the cache misses of its packets overlap: parse; hash, with the index bucket on its way; guess, with the connection
 //! on its way. Then each packet is finished, in order: state, timers, counters, rewriting, sending.
 
+use super::defence::Defence;
 use super::destinations::{Destinations, SharedCounters};
 use super::drain::Drain;
 use super::family::{Family, Packets, PerFamily, Reassemblers, Tables};
@@ -11,18 +12,20 @@ use super::forward::Inbound;
 use super::frame::Frame;
 use super::ftp::Sessions;
 use super::icmp::RateLimit;
+use super::idle_reset::Watches;
 use super::nd;
 use super::network::NetworkState;
 use super::outlet::Outlet;
-use super::pick_up::PickUp;
+use super::pick_up::{ALWAYS, PickUp};
 use super::reassemble::{Geometry, Reassembler};
 use super::services::Services;
 use super::snapshot::Snapshot;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
 use crate::model::timeouts::REARM_S;
 use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
-use crate::tables::connections::{ConnId, Direction, Key};
+use crate::tables::connections::{ConnId, Direction, Key, flags};
 use crate::tables::memory::NoMemory;
+use crate::tables::names::{NAMES_MAX, Names};
 use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
 use crate::wire::ip::{Ip, IpHeader};
@@ -51,6 +54,12 @@ pub struct Packet<A> {
 }
 
 impl<A> Packet<A> {
+    /// The same for all packets of a flow, and another after every start.
+    #[inline(always)]
+    pub fn flow_hash(&self) -> u64 {
+        self.hash
+    }
+
     /// A packet that was put together from fragments.
     pub(super) fn reassembled(port: PortId) -> Self
     where
@@ -84,6 +93,7 @@ pub struct Director<F: Frame> {
     pub(super) destinations: Destinations,
     pub(super) services: Services,
     pub(super) ftp: Sessions,
+    pub(super) watches: Watches,
     pub(super) network: NetworkState<F>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) timeouts: Arc<TimeoutSets>,
@@ -94,8 +104,13 @@ pub struct Director<F: Frame> {
     pub(super) drop_counter: u32,
     /// TCP's other state table applies (`secure_tcp`).
     pub(super) secure_tcp: bool,
+    /// Tunnels copy DF and tell senders their MTU (`pmtu_disc`).
+    pub(super) pmtu_disc: bool,
     /// Connections from this entry on are to be looked through for those whose destination was removed.
     pub(super) orphans_from: PerFamily<Option<u32>>,
+    /// What templates are told apart by besides their clients.
+    pub(super) names: Names,
+    pub(super) defence: Defence,
     pub(super) drain: Drain,
     pub(super) ip_id: u64,
     /// Of several workers only one announces addresses.
@@ -119,6 +134,7 @@ impl<F: Frame> Director<F> {
             destinations: Destinations::new()?,
             services: Services::default(),
             ftp: Sessions::default(),
+            watches: Watches::new(capacity)?,
             network: NetworkState::default(),
             snapshot: Arc::default(),
             timeouts: Arc::default(),
@@ -127,7 +143,10 @@ impl<F: Frame> Director<F> {
             icmp_limit: RateLimit::default(),
             drop_counter: 0,
             secure_tcp: false,
+            pmtu_disc: true,
             orphans_from: PerFamily::default(),
+            names: Names::new(NAMES_MAX, seeds[1])?,
+            defence: Defence::default(),
             drain: Drain::default(),
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),
@@ -234,9 +253,12 @@ impl<F: Frame> Director<F> {
     /// Work between bursts, bounded by the packets just `processed`.
     pub fn housekeeping(&mut self, processed: usize, now: Time, out: &mut impl Outlet<F>) {
         self.set_time(now);
-        self.expire(2 * processed + EXPIRE_PER_POLL);
+        self.expire(2 * processed + EXPIRE_PER_POLL, out);
         if self.orphans_from.v4.is_some() || self.orphans_from.v6.is_some() {
             self.end_orphans();
+        }
+        if self.snapshot.settings.drop_entry == ALWAYS {
+            self.drop_entries();
         }
         self.give_up_fragments(out);
         self.network.maintain(now, &self.counters, out);
@@ -347,6 +369,10 @@ impl<F: Frame> Director<F> {
         if connections.get(id).controlled > 0 {
             connections.set_deadline(id, self.tick.plus(REARM_S * Tick::PER_S));
             return self.follow(frame, packet, out);
+        }
+        let conn = *connections.get(id);
+        if conn.has(flags::WATCHED) {
+            self.reset_idle(&conn, out);
         }
         self.end::<A>(id);
         self.no_connection(frame, packet, out)

@@ -4,6 +4,8 @@ use super::destinations::DestState;
 use super::director::Director;
 use super::family::Family;
 use super::frame::Frame;
+use super::outlet::Outlet;
+use crate::model::state::TEMPLATE_ASSURED;
 use crate::model::timeouts::REARM_S;
 use crate::model::{DestId, Tick};
 use crate::tables::connections::{Conn, ConnId, Due, flags};
@@ -16,14 +18,18 @@ const BATCH: usize = 16;
 /// Entries looked at between two bursts while connections of removed destinations are sought.
 const ORPHANS_PER_POLL: usize = 64;
 
+pub(super) fn is_assured<A: Family>(conn: &Conn<A>) -> bool {
+    conn.has(flags::TEMPLATE) && conn.state & TEMPLATE_ASSURED != 0
+}
+
 impl<F: Frame> Director<F> {
     /// Looks at up to `budget` timers of each family that have come up.
-    pub(super) fn expire(&mut self, budget: usize) {
-        self.expire_family::<Ip4>(budget);
-        self.expire_family::<Ip6>(budget);
+    pub(super) fn expire(&mut self, budget: usize, out: &mut impl Outlet<F>) {
+        self.expire_family::<Ip4>(budget, out);
+        self.expire_family::<Ip6>(budget, out);
     }
 
-    fn expire_family<A: Family>(&mut self, mut budget: usize) {
+    fn expire_family<A: Family>(&mut self, mut budget: usize, out: &mut impl Outlet<F>) {
         let now = self.tick;
         while budget > 0 {
             let mut due = ArrayVec::<ConnId, BATCH>::new();
@@ -31,8 +37,11 @@ impl<F: Frame> Director<F> {
             for id in &due {
                 self.connections.table::<A>().prefetch_remove(*id);
             }
+            for id in &due {
+                self.destinations.prefetch(self.connections.table::<A>().get(*id).dest);
+            }
             for id in due {
-                self.expire_or_keep::<A>(id, now);
+                self.expire_or_keep::<A>(id, now, out);
             }
             if !more {
                 return;
@@ -55,13 +64,17 @@ impl<F: Frame> Director<F> {
     }
 
     /// Others may still depend on it; then it lives on for a while (ip_vs_conn_expire).
-    fn expire_or_keep<A: Family>(&mut self, id: ConnId, now: Tick) {
+    fn expire_or_keep<A: Family>(&mut self, id: ConnId, now: Tick, out: &mut impl Outlet<F>) {
         let connections = self.connections.table_mut::<A>();
         if connections.get(id).controlled > 0 {
+            connections.get_mut(id).timeout = REARM_S * Tick::PER_S;
             connections.file_again(id, now, REARM_S * Tick::PER_S);
             return;
         }
         let conn = connections.remove_unlinked(id);
+        if conn.has(flags::WATCHED) {
+            self.reset_idle(&conn, out);
+        }
         self.ended(&conn);
     }
 
@@ -85,7 +98,7 @@ impl<F: Frame> Director<F> {
                 orphans.push(id);
             }
         });
-        orphans.into_iter().for_each(|id| self.end::<A>(id));
+        orphans.into_iter().for_each(|id| self.end_orphan::<A>(id));
         *self.orphans_from.of_mut::<A>() = (next != 0).then_some(next);
     }
 
@@ -99,10 +112,40 @@ impl<F: Frame> Director<F> {
         self.ended(&conn);
     }
 
+    /// With what controlled it alone.
+    fn end_orphan<A: Family>(&mut self, id: ConnId) {
+        let connections = self.connections.table::<A>();
+        // an orphan's controller is most often an orphan itself, and has gone with it
+        let Some(&Conn { control, controlled: 0, .. }) = connections.at(id.0) else { return };
+        self.delete::<A>(id);
+        if self.connections.table::<A>().at(control).is_some_and(|controller| controller.controlled == 0) {
+            self.delete::<A>(ConnId(control));
+        }
+    }
+
+    /// Ends a connection now that controls none, and then what controls it, unless that has others, or is a template that
+    /// was of use before (ip_vs_conn_del).
+    pub(super) fn delete<A: Family>(&mut self, id: ConnId) {
+        let mut id = id;
+        loop {
+            let conn = self.connections.table_mut::<A>().remove(id);
+            self.ended(&conn);
+            match self.connections.table::<A>().at(conn.control) {
+                Some(controller) if controller.controlled == 0 && !is_assured(controller) => id = ConnId(conn.control),
+                _ => return,
+            }
+        }
+    }
+
     fn ended<A: Family>(&mut self, conn: &Conn<A>) {
         self.counters.connections_expired.add(1);
         if conn.has(flags::HELPED) {
             self.ftp.remove(conn.extra);
+        } else if conn.has(flags::WATCHED) {
+            self.watches.remove(conn.extra);
+        }
+        if conn.has(flags::TEMPLATE) {
+            return self.template_ended(conn);
         }
         if conn.dest != DestId::NONE && !conn.has(flags::UNBOUND) {
             self.destinations.unbind(conn.dest, conn.has(flags::INACTIVE));

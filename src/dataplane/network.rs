@@ -4,18 +4,24 @@ use super::destinations::Way;
 use super::family::PerFamily;
 use super::frame::Frame;
 use super::outlet::Outlet;
+use super::path_mtu::PathMtus;
 use super::snapshot::{Interface, Network};
 use super::{arp, nd};
 use crate::model::limits::{HELD_MAX, HELD_PER_NEIGHBOUR_MAX};
 use crate::model::{DropReason, InterfaceId, PortId, Time, WorkerCounters};
 use crate::tables::lpm::Lpm;
 use crate::tables::neighbours::{Due, NeighbourId, Neighbours};
+use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
+use crate::wire::ethernet::{EthernetHeader, VlanTag};
 use crate::wire::ip::{Either, Ip};
+use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// Ethernet's with a tag.
+pub const LINK_HEADER_LEN_MAX: usize = EthernetHeader::LEN + VlanTag::LEN;
 /// Addresses announced between two bursts.
 const ANNOUNCED_PER_POLL: usize = 4;
 
@@ -60,8 +66,9 @@ pub struct NetworkState<F> {
     pub neighbours: Neighbours,
     held: Vec<Option<Held<F>>>,
     held_free: Vec<u16>,
-    /// Counts changes of the configured network.
-    epoch: u32,
+    /// Counts changes of the configured network and of path MTUs.
+    pub(super) epoch: u32,
+    pub(super) path_mtus: PathMtus,
     /// Virtual addresses that have just appeared, to be announced.
     pub announcements: Vec<(InterfaceId, IpAddr)>,
     maintained: Time,
@@ -79,6 +86,7 @@ impl<F: Frame> Default for NetworkState<F> {
             held: (0..HELD_MAX).map(|_| None).collect(),
             held_free: (1..HELD_MAX as u16).rev().collect(),
             epoch: 1,
+            path_mtus: PathMtus::default(),
             announcements: vec![],
             maintained: Time(0),
         }
@@ -228,11 +236,14 @@ impl<F: Frame> NetworkState<F> {
         let neighbour = self.next_hop(destination, now)?;
         let entry = self.neighbours.get(neighbour).ok_or(DropReason::Internal)?;
         let interface = self.interfaces.get(entry.interface.index()).ok_or(DropReason::NoRoute)?;
-        let source = source_on::<A>(interface, entry.address).unwrap_or_default();
-        Ok(Way { neighbour, mtu: interface.mtu, source: source.to_ip() })
+        let elsewhere = || self.interfaces.iter().find_map(|other| source_on::<A>(other, entry.address));
+        let source = source_on::<A>(interface, entry.address).or_else(elsewhere).unwrap_or_default();
+        let mtu = self.path_mtus.clamp(destination.to_ip(), interface.mtu);
+        Ok(Way { neighbour, mtu, source: source.to_ip() })
     }
 
-    fn interface_towards(&self, next_hop: NeighbourId) -> Option<&Interface> {
+    /// The interface packets to a next hop leave by.
+    pub fn interface_towards(&self, next_hop: NeighbourId) -> Option<&Interface> {
         self.interfaces.get(self.neighbours.get(next_hop)?.interface.index())
     }
 
@@ -272,6 +283,27 @@ impl<F: Frame> NetworkState<F> {
         let interface = self.interfaces.get(entry.interface.index()).ok_or(DropReason::Internal)?;
         write_link_header(&mut frame, l3, mac, interface, A::ETHERTYPE)?;
         out.transmit(interface.port, frame);
+        Ok(())
+    }
+
+    /// Sends a frame that begins with the whole link header of `port`, as [`link_header`] makes it, but for the next hop's
+    /// MAC address.
+    #[inline(always)]
+    pub fn emit_framed<A: Ip>(
+        &mut self,
+        mut frame: F,
+        l3: usize,
+        (neighbour, port): (NeighbourId, PortId),
+        now: Time,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        let entry = self.neighbours.get_mut(neighbour).ok_or(DropReason::Internal)?;
+        if !entry.is_usable() {
+            return self.hold::<A>(frame, l3, neighbour, now, out);
+        }
+        entry.used = true;
+        *frame.head_mut().first_chunk_mut().ok_or(DropReason::Internal)? = entry.mac;
+        out.transmit(port, frame);
         Ok(())
     }
 
@@ -383,8 +415,9 @@ impl<F: Frame> NetworkState<F> {
             return;
         }
         self.maintained = now;
+        self.maintain_path_mtus(now);
         let look_at = self.neighbours.slots() / 500 + 4;
-        let mut work = arrayvec::ArrayVec::<_, 72>::new();
+        let mut work = ArrayVec::<_, 72>::new();
         self.neighbours.maintain(now, look_at.min(work.capacity()), |id, entry, due| work.push((id, entry, due)));
         for (id, entry, due) in work {
             match due {
@@ -434,12 +467,27 @@ pub fn write_link_header<F: Frame>(
         return Err(DropReason::NoHeadroom);
     }
     let Some(header) = frame.head_mut().get_mut(..len) else { return Err(DropReason::Internal) };
+    fill_link_header(header, mac, interface, ethertype);
+    Ok(())
+}
+
+/// `header` is as long as the interface's are.
+#[inline(always)]
+fn fill_link_header(header: &mut [u8], mac: [u8; 6], interface: &Interface, ethertype: u16) {
     header[..6].copy_from_slice(&mac);
     header[6..12].copy_from_slice(&interface.mac);
     if let Some(vlan) = interface.vlan {
         header[12..14].copy_from_slice(&[0x81, 0x00]);
         header[14..16].copy_from_slice(&vlan.to_be_bytes());
     }
-    header[len - 2..].copy_from_slice(&ethertype.to_be_bytes());
-    Ok(())
+    let at = header.len() - 2;
+    header[at..].copy_from_slice(&ethertype.to_be_bytes());
+}
+
+/// The header in front of packets that leave by an interface, with a MAC address still to come.
+pub fn link_header(interface: &Interface, ethertype: u16) -> ArrayVec<u8, LINK_HEADER_LEN_MAX> {
+    let len = if interface.vlan.is_some() { LINK_HEADER_LEN_MAX } else { EthernetHeader::LEN };
+    let mut header: ArrayVec<u8, LINK_HEADER_LEN_MAX> = std::iter::repeat_n(0, len).collect();
+    fill_link_header(&mut header, [0; 6], interface, ethertype);
+    header
 }

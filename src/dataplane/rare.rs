@@ -60,6 +60,9 @@ impl<F: Frame> Director<F> {
         let next = sctp::next_state(side, conn.state, chunk);
         if next as u8 != conn.state {
             self.change_state::<A>(id, next as u8, next.is_active());
+            if next == SctpState::Established {
+                self.assure::<A>(id);
+            }
         }
         self.timeouts.global().sctp[next as usize]
     }

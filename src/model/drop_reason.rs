@@ -51,6 +51,7 @@ drop_reasons! {
     FtpChecksumBad "ftp_checksum_bad" "on an FTP control connection behind NAT, with a wrong TCP checksum";
     NotSyn "not_syn" "TCP or SCTP without a connection, and neither a SYN nor an INIT that could start one";
     NoDestination "no_destination" "the service has no destination that may take it; the client was told by ICMP";
+    NoCallId "no_call_id" "the service tells clients apart by the Call-ID of SIP, and it has none";
     TableFull "table_full" "the connection table is full (capacity_per_worker); existing connections go on";
     DropPacket "drop_packet" "one of those that would begin a connection, as `drop_packet` asks for";
     DestinationGone "destination_gone" "its connection's destination was removed";
@@ -61,6 +62,9 @@ drop_reasons! {
     NeighbourQueueFull "neighbour_queue_full" "too many packets wait for the next hop's MAC address";
     NeighbourFailed "neighbour_failed" "the next hop did not answer ARP";
     IcmpUnrelated "icmp_unrelated" "an ICMP message about no connection of ours, or of a type not handled";
+    IcmpChecksumBad "icmp_checksum_bad" "an ICMP error about a connection's packet, with a wrong checksum";
+    TunnelError "tunnel_error" "an ICMP error about a packet in a tunnel of ours; the client was told instead, where it wants to be";
+    Unasked "unasked" "from a NAT destination's port, but of no connection; it was told by ICMP (`nat_icmp_send`)";
     NoHeadroom "no_headroom" "no room in its buffer for the outer header";
     NoBuffer "no_buffer" "the memory pool had no buffer for a packet of the director's own";
     TxFull "tx_full" "the port's transmit queue was full";

@@ -121,6 +121,14 @@ impl SctpState {
     }
 }
 
+/// The state of a template one of whose connections was established (IP_VS_CTPL_S_ASSURED).
+pub const TEMPLATE_ASSURED: u8 = 1;
+
+/// As [`state_name`], of a persistence template.
+pub fn template_state_name(state: u8) -> &'static str {
+    if state & TEMPLATE_ASSURED != 0 { "ASSURED" } else { "NONE" }
+}
+
 /// The state's name as `ipvsadm -Lnc` prints it, for a connection of `protocol` whose state byte is `state`.
 pub fn state_name(protocol: Protocol, state: u8) -> &'static str {
     match protocol {

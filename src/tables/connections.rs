@@ -54,8 +54,12 @@ pub mod flags {
     pub const HELPED: u16 = 1 << 9;
     /// The client's port is not known before its first packet; until then it is 0.
     pub const NO_CLIENT_PORT: u16 = 1 << 10;
+    /// The sequence numbers that its ends await are noted, to reset them when it expires.
+    pub const WATCHED: u16 = 1 << 11;
     /// The bits that say how it is forwarded; none of them is direct routing.
-    pub const METHOD: u16 = NAT | TUN | LOCAL | HELPED;
+    pub const METHOD: u16 = NAT | TUN | LOCAL | PARTICULAR;
+    /// Its packets take another way than the plain ones of its method.
+    pub const PARTICULAR: u16 = HELPED | WATCHED;
 }
 
 /// What identifies a packet's connection: the packet's own source and destination.
@@ -71,6 +75,14 @@ pub struct Key<A> {
 
 /// Added to the protocol in a template's key.
 pub const TEMPLATE_KIND: u32 = 1 << 8;
+const _: () = assert!(super::names::NAMES_MAX < 1 << 23, "a name's number fits above it");
+
+/// What is added to the protocol in the key of a template whose clients are told apart by more than their network: the
+/// number of that name, which stands in the template's `extra`; 0 for none.
+#[inline(always)]
+pub const fn template_kind(name: u32) -> u32 {
+    TEMPLATE_KIND | name << 9
+}
 
 /// Two ports as they stand in a packet.
 #[inline(always)]
@@ -104,7 +116,7 @@ pub struct Conn<A> {
     pub in_packets: u32,
     /// Ticks without a packet until it expires.
     pub timeout: u32,
-    /// Entry of a side table with what few connections have.
+    /// Entry of a side table with what few connections have; of a template, the number of its name.
     pub extra: u32,
 }
 const _: () = assert!(size_of::<Conn<Ip4>>() == 64);
@@ -120,8 +132,9 @@ impl<A: Address> Conn<A> {
         self.flags & flag != 0
     }
 
+    #[inline(always)]
     fn kind(&self) -> u32 {
-        u32::from(self.protocol) | if self.has(flags::TEMPLATE) { TEMPLATE_KIND } else { 0 }
+        u32::from(self.protocol) | if self.has(flags::TEMPLATE) { template_kind(self.extra) } else { 0 }
     }
 
     /// The key of the client's packets.
@@ -414,6 +427,16 @@ impl<A: Address> Connections<A> {
     pub fn file_again(&mut self, id: ConnId, now: Tick, ticks: u32) {
         self.get_mut(id).timer.deadline = now.plus(ticks);
         self.wheel.file(&mut self.slab, id.0);
+    }
+
+    /// Entries from here on have never been used.
+    pub fn end(&self) -> u32 {
+        self.fresh
+    }
+
+    /// What is in an entry, if anything is.
+    pub fn at(&self, id: u32) -> Option<&Conn<A>> {
+        self.slab.0.get(id as usize).filter(|conn| conn.in_use())
     }
 
     /// Connections from entry `cursor` on, for listings: looks at `look_at` entries at most, and says where to go on,

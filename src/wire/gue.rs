@@ -8,6 +8,8 @@ use super::Header;
 
 /// The port IPVS sends to unless told otherwise (IANA "gue").
 pub const PORT: u16 = 6080;
+/// UDP ports that Linux takes for what it sends, by default (ip_local_port_range); the last is not used.
+const SOURCE_PORTS: std::ops::Range<u16> = 32_768..60_999;
 /// In [`GueHeader::flags`]: 32 bits of private flags follow.
 const FLAG_PRIVATE: u16 = 0x0001;
 /// In the private flags, Linux: a remote checksum offload field follows.
@@ -15,6 +17,15 @@ const PRIVATE_REMOTE_CHECKSUM: u32 = 0x8000_0000;
 const VERSION_MASK: u8 = 0xc0;
 const CONTROL: u8 = 0x20;
 const OPTION_WORDS_MASK: u8 = 0x1f;
+
+/// The UDP source port of a flow's packets, so that routers and network cards that spread by ports keep flows together
+/// (udp_flow_src_port). `hash` is the flow's, of all its bits worth.
+#[inline]
+pub fn source_port(hash: u64) -> u16 {
+    let hash = (hash ^ hash >> 32) as u32;
+    let ports = u64::from(SOURCE_PORTS.end - SOURCE_PORTS.start);
+    SOURCE_PORTS.start + ((u64::from(hash) * ports) >> 32) as u16
+}
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -108,6 +119,15 @@ mod tests {
         assert_eq!(packet, hex("02040001 80000000 00140024 45"));
         assert_eq!(Gue::parse(&packet), Some(Gue { protocol: ip_protocol::IPIP, payload: &[0x45] }));
         assert_eq!(Gue::parse(&packet[..11]), None);
+    }
+
+    #[test]
+    fn source_ports_fill_their_range_and_no_more() {
+        assert_eq!((source_port(0), source_port(0xffff_ffff)), (SOURCE_PORTS.start, SOURCE_PORTS.end - 1));
+        assert_eq!(source_port(0xffff_ffff_0000_0000), SOURCE_PORTS.end - 1, "all bits count");
+        let ports = (0..1000_u64).map(|n| source_port(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let distinct: std::collections::HashSet<u16> = ports.collect();
+        assert!(distinct.len() > 950, "{}", distinct.len());
     }
 
     #[test]

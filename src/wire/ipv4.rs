@@ -37,7 +37,56 @@ pub struct Ipv4Header {
     pub destination: [u8; 4],
 }
 
+/// What differs between the headers of packets from one place to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Varying {
+    pub tos: u8,
+    pub total_length: u16,
+    pub id: u16,
+    pub dont_fragment: bool,
+    pub ttl: u8,
+}
+
 impl Ipv4Header {
+    /// A header without options that is to be copied and [completed](Self::complete): what differs between packets is 0.
+    pub fn template(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8) -> Self {
+        let zero = U16::ZERO;
+        let (source, destination) = (source.octets(), destination.octets());
+        let (tos, ttl, version_ihl) = (0, 0, 0x45);
+        Self {
+            version_ihl,
+            tos,
+            total_length: zero,
+            id: zero,
+            flags_fragment: zero,
+            ttl,
+            protocol,
+            checksum: zero,
+            source,
+            destination,
+        }
+    }
+
+    /// What a template's words sum to, for [`complete`](Self::complete).
+    pub fn template_sum(&self) -> u32 {
+        (!Sum::of(self.as_bytes()).finish().get()).into()
+    }
+
+    /// Makes a copy of a [template](Self::template) the header of one packet. Its checksum comes from the template's sum
+    /// and the values: reading words back just after storing them would wait for the stores.
+    #[inline(always)]
+    pub fn complete(&mut self, template_sum: u32, varying: Varying) {
+        let Varying { tos, total_length, id, dont_fragment, ttl } = varying;
+        let flags = if dont_fragment { DONT_FRAGMENT } else { 0 };
+        // six words, so two carries at most
+        let words = u32::from(tos) + u32::from(total_length) + u32::from(id) + u32::from(flags) + (u32::from(ttl) << 8);
+        let sum = template_sum + words;
+        let sum = (sum >> 16) + (sum & 0xffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        (self.tos, self.ttl, self.checksum) = (tos, ttl, U16::new(!(sum as u16)));
+        (self.total_length, self.id, self.flags_fragment) = (U16::new(total_length), U16::new(id), U16::new(flags));
+    }
+
     /// A header without options in front of `payload_len` bytes; id 0, no flags, TOS 0, TTL 64 (Linux's default).
     /// The checksum is still to be filled in. `None` when the packet would be too long.
     #[inline]
@@ -270,6 +319,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_completed_template_is_the_header_made_at_once(
+            from: u32, to: u32, protocol: u8, tos: u8, total_length: u16, id: u16, dont_fragment: bool, ttl: u8,
+        ) {
+            let template = Ipv4Header::template(from.into(), to.into(), protocol);
+            let mut completed = template;
+            let varying = Varying { tos, total_length, id, dont_fragment, ttl };
+            completed.complete(template.template_sum(), varying);
+            let mut whole = Ipv4Header::new(from.into(), to.into(), protocol, 0).unwrap();
+            (whole.tos, whole.ttl, whole.id) = (tos, ttl, U16::new(id));
+            whole.total_length = U16::new(total_length);
+            whole.set_fragment(dont_fragment, false, 0);
+            whole.fill_checksum();
+            prop_assert_eq!(completed.as_bytes(), whole.as_bytes());
+        }
+
         #[test]
         fn every_hop_keeps_the_checksum_right(mut header: [u8; 20]) {
             header[0] = 0x45;

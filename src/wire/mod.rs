@@ -21,7 +21,9 @@ pub mod ipv6;
 pub mod nd;
 pub mod parse;
 pub mod ports;
+pub mod quoted;
 pub mod sctp;
+pub mod sip;
 pub mod tcp;
 pub mod udp;
 

@@ -27,6 +27,9 @@ pub struct ServiceView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistence_engine: Option<String>,
     pub one_packet: bool,
+    /// What it has counted with destinations that it no longer has.
+    #[serde(default)]
+    pub former: DestCounts,
     /// In the order in which schedulers see them.
     pub destinations: Vec<DestinationView>,
 }
@@ -138,6 +141,16 @@ pub struct ConnectionView {
     pub destination: SocketAddr,
     pub state: String,
     pub expires_s: u32,
+    /// Of a template, what tells its clients apart besides their network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineView>,
+}
+
+/// As the kernel writes it at the end of a line of `/proc/net/ip_vs_conn`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineView {
+    pub name: String,
+    pub data: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -184,6 +197,9 @@ pub struct WorkerView {
     pub icmp_sent: u64,
     /// ICMP errors not sent: rate limit, no route, no buffer, or forbidden.
     pub icmp_suppressed: u64,
+    /// RSTs for connections that expired idle (`reset_on_idle_expiry`).
+    #[serde(default)]
+    pub resets_sent: u64,
     /// Packets put together from fragments, and the fragments they came in.
     pub packets_reassembled: u64,
     pub fragments_reassembled: u64,

@@ -3,19 +3,24 @@
 //! The order is the kernel's: from the client, state first and TTL and MTU when the packet leaves (ip_vs_in,
 //! ip_vs_xmit.c); from the server, TTL and MTU first, as the packet is being routed (ip_forward), then state.
 
-pub(super) mod nat;
+mod error;
+mod nat;
 mod tun;
 
-use super::destinations::{DestState, Way};
+pub(super) use error::is_intact;
+
+use super::destinations::{Hop, tunnel_of};
 use super::director::{Director, Packet};
 use super::family::Family;
 use super::frame::Frame;
+use super::outer::Outer;
 use super::outlet::Outlet;
 use super::rare;
 use super::tcp::{self, Side};
 use crate::model::state::TcpState;
 use crate::model::{DestId, DropReason, Protocol, TimeoutsId};
 use crate::tables::connections::{ConnId, flags};
+use crate::tables::neighbours::NeighbourId;
 use crate::wire::Header;
 use crate::wire::ip::{IpError, IpHeader};
 use crate::wire::tcp::TcpHeader;
@@ -47,7 +52,9 @@ impl<F: Frame> Director<F> {
         let conn = self.connections.table::<A>().get(id);
         // a method edited later is for new connections (ip_vs_bind_xmit)
         let (dest_id, method) = (conn.dest, conn.flags & flags::METHOD);
-        let Some(dest) = self.destinations.get(dest_id) else { return Err(DropReason::Internal) };
+        let Some(dest) = self.destinations.get(dest_id) else {
+            return self.forward_bypass(frame, packet, id, kind, out);
+        };
         let (keeps, weight) = (dest.keeps, dest.weight);
         if kind == Inbound::Established {
             if tcp::is_new_connection(packet.parsed.tcp_flags) && self.is_reusable::<A>(id, weight) {
@@ -63,13 +70,14 @@ impl<F: Frame> Director<F> {
         counters.in_packets.add(1);
         counters.in_bytes.add(packet.parsed.ip_len.into());
         self.advance_state(packet, id, Side::Input);
-        let way = self.way_of(dest_id)?;
+        let way = self.way_of::<A>(dest_id)?;
         match method {
             flags::NAT => self.send_nat_in(frame, packet, id, way, out),
             flags::TUN => self.send_tun(frame, packet, dest_id, way, out),
             flags::LOCAL => self.local(frame, packet, out),
             0 => self.send_dr(frame, packet, way, out),
-            _ => self.helped_in(frame, packet, id, way, out),
+            _ if method & flags::HELPED != 0 => self.helped_in(frame, packet, id, way, out),
+            _ => self.watched_in(frame, packet, id, way, out),
         }
     }
 
@@ -86,21 +94,36 @@ impl<F: Frame> Director<F> {
         let next_hop = self.network.next_hop(packet.key.destination, self.now)?;
         let mtu = self.network.mtu_of(next_hop);
         self.check_mtu(&frame, packet, mtu, out)?;
-        if self.connections.table::<A>().get(id).has(flags::HELPED) {
-            return self.helped_out(frame, packet, id, (next_hop, mtu), out);
+        if self.connections.table::<A>().get(id).has(flags::PARTICULAR) {
+            return self.particular_out(frame, packet, id, (next_hop, mtu), out);
         }
-        self.count_out::<A>(id, packet.parsed.ip_len);
+        self.count_out(self.connections.table::<A>().get(id).dest, packet.parsed.ip_len.into());
         self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
     }
 
+    #[cold]
+    fn particular_out<A: Family>(
+        &mut self,
+        frame: F,
+        packet: &Packet<A>,
+        id: ConnId,
+        next_hop: (NeighbourId, u16),
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        if self.connections.table::<A>().get(id).has(flags::HELPED) {
+            self.helped_out(frame, packet, id, next_hop, out)
+        } else {
+            self.watched_out(frame, packet, id, next_hop, out)
+        }
+    }
+
+    /// What a removed server still says is not counted (ip_vs_out_stats).
     #[inline(always)]
-    pub(super) fn count_out<A: Family>(&self, id: ConnId, ip_len: u16) {
-        let dest_id = self.connections.table::<A>().get(id).dest;
-        // what a removed server still says is not counted (ip_vs_out_stats)
-        if self.destinations.get(dest_id).is_some_and(|dest| dest.available) {
-            let counters = self.destinations.counters(dest_id);
+    pub(super) fn count_out(&self, id: DestId, len: usize) {
+        if self.destinations.get(id).is_some_and(|dest| dest.available) {
+            let counters = self.destinations.counters(id);
             counters.out_packets.add(1);
-            counters.out_bytes.add(ip_len.into());
+            counters.out_bytes.add(len as u64);
         }
     }
 
@@ -123,9 +146,15 @@ impl<F: Frame> Director<F> {
             let next = tcp::next_state(self.secure_tcp, side, conn.state, flags);
             if next as u8 != conn.state {
                 self.change_state::<A>(id, next as u8, next.is_active());
+                if next == TcpState::Established {
+                    self.assure::<A>(id);
+                }
             }
             self.timeouts.get(timeouts).tcp[next as usize]
         } else if packet.parsed.protocol == Protocol::Udp.number() {
+            if side == Side::Output {
+                self.assure::<A>(id);
+            }
             self.timeouts.get(timeouts).udp
         } else {
             self.rare_timeout(packet, id, side)
@@ -144,7 +173,7 @@ impl<F: Frame> Director<F> {
 
     /// Whether a SYN on this connection's tuple starts a new one (`conn_reuse_mode`, ip_vs_in_hook).
     #[cold]
-    fn is_reusable<A: Family>(&self, id: ConnId, weight: u32) -> bool {
+    pub(in crate::dataplane) fn is_reusable<A: Family>(&self, id: ConnId, weight: u32) -> bool {
         let conn = self.connections.table::<A>().get(id);
         let finished = conn.state == TcpState::TimeWait as u8 || conn.state == TcpState::Close as u8;
         let half_finished = conn.state == TcpState::FinWait as u8 && conn.has(flags::NO_OUTPUT);
@@ -169,7 +198,7 @@ impl<F: Frame> Director<F> {
     }
 
     #[cold]
-    pub(super) fn start_anew<A: Family>(
+    pub(in crate::dataplane) fn start_anew<A: Family>(
         &mut self,
         frame: F,
         packet: &Packet<A>,
@@ -213,34 +242,40 @@ impl<F: Frame> Director<F> {
         self.snapshot.settings.expire_nodest_conn || reschedules && packet.parsed.protocol == Protocol::Udp.number()
     }
 
-    /// The way to a destination, looked up again when the network has changed.
+    /// The way to a destination of packets of this family, looked up again when the network has changed.
     #[inline(always)]
-    fn way_of(&mut self, id: DestId) -> Result<Way, DropReason> {
+    pub(super) fn way_of<A: Family>(&mut self, id: DestId) -> Result<Hop, DropReason> {
         let epoch = self.network.epoch();
         match self.destinations.get(id) {
-            Some(DestState { way: Some(way), way_epoch, .. }) if *way_epoch == epoch => Ok(*way),
-            _ => self.find_way(id),
+            Some(dest) if dest.way_epoch == epoch => Ok(dest.hop),
+            _ => self.find_way::<A>(id),
         }
     }
 
     #[cold]
-    fn find_way(&mut self, id: DestId) -> Result<Way, DropReason> {
-        let address = self.destinations.get(id).ok_or(DropReason::Internal)?.address;
-        let way = self.network.way_to_ip(address, self.now)?;
-        let epoch = self.network.epoch();
-        if let Some(dest) = self.destinations.get_mut(id) {
-            (dest.way, dest.way_epoch) = (Some(way), epoch);
+    fn find_way<A: Family>(&mut self, id: DestId) -> Result<Hop, DropReason> {
+        let dest = self.destinations.get_mut(id).ok_or(DropReason::Internal)?;
+        if self.network.local(dest.address).is_some() {
+            // a real server on the director itself, where nobody listens
+            return Err(DropReason::NoService);
         }
-        Ok(way)
+        let way = self.network.way_to_ip(dest.address, self.now)?;
+        let interface = self.network.interface_towards(way.neighbour).ok_or(DropReason::Internal)?;
+        dest.hop = way.hop();
+        // connections made before another method was chosen may still need it
+        dest.outer = Outer::new::<A>(tunnel_of(dest.forward).unwrap_or_default(), interface, &way, dest.address);
+        // after the look-up, which may have added a neighbour
+        dest.way_epoch = self.network.epoch();
+        Ok(dest.hop)
     }
 
     /// Only the MAC addresses change (and the TTL).
     #[inline(always)]
-    fn send_dr<A: Family>(
+    pub(in crate::dataplane) fn send_dr<A: Family>(
         &mut self,
         mut frame: F,
         packet: &Packet<A>,
-        way: Way,
+        way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         self.take_hop(&mut frame, packet, out)?;
@@ -292,6 +327,22 @@ impl<F: Frame> Director<F> {
 
     #[cold]
     fn too_long<A: Family>(
+        &mut self,
+        frame: &F,
+        packet: &Packet<A>,
+        mtu: u16,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        // an ICMP error that no error may answer is fragmented whatever it says (ensure_mtu_is_adequate, ignore_df)
+        if packet.parsed.protocol == A::ICMP && !A::IS_V6 {
+            return Ok(());
+        }
+        self.refuse_too_long(frame, packet, mtu, out)
+    }
+
+    /// As routers do with what is nobody's connection's (ip_forward).
+    #[cold]
+    pub(super) fn refuse_too_long<A: Family>(
         &mut self,
         frame: &F,
         packet: &Packet<A>,

@@ -1,7 +1,7 @@
 //! NAT: the destination's address and port instead of the virtual ones, and back. Checksums are updated incrementally
 //! (RFC 1624), so a wrong one stays wrong; a UDP packet without checksum gets a full one (ip_vs_proto_udp.c).
 
-use super::super::destinations::Way;
+use super::super::destinations::Hop;
 use super::super::director::{Director, Packet};
 use super::super::family::Family;
 use super::super::frame::Frame;
@@ -12,7 +12,7 @@ use crate::model::DropReason;
 use crate::tables::connections::ConnId;
 use crate::tables::neighbours::NeighbourId;
 use crate::wire::Header;
-use crate::wire::checksum::{Delta, Sum};
+use crate::wire::checksum::Delta;
 use crate::wire::ip::IpHeader;
 use crate::wire::ip_protocol::{SCTP, TCP, UDP};
 use crate::wire::ports::Ports;
@@ -23,7 +23,7 @@ use zerocopy::network_endian::U16;
 
 /// Which end of the packet is rewritten.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Source,
     Destination,
 }
@@ -35,7 +35,7 @@ impl<F: Frame> Director<F> {
         mut frame: F,
         packet: &Packet<A>,
         id: ConnId,
-        way: Way,
+        way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         self.take_hop(&mut frame, packet, out)?;
@@ -168,19 +168,8 @@ fn fill_udp_checksum<F: Frame, A: Family>(frame: &mut F, packet: &Packet<A>) {
     let Some(ip) = A::Header::at(frame.head(), l3) else { return };
     let end = packet.parsed.frame_len();
     let pseudo = ip.pseudo(UDP, end - l4);
-    let checksum = pseudo.and(sum_between(frame, l4, end)).finish_udp();
+    let checksum = pseudo.and(frame.sum(l4..end)).finish_udp();
     if let Some(udp) = UdpHeader::at_mut(frame.head_mut(), l4) {
         udp.checksum = checksum;
     }
-}
-
-/// The sum over the frame's bytes between two places in it.
-pub(in crate::dataplane) fn sum_between<F: Frame>(frame: &F, from: usize, end: usize) -> Sum {
-    let mut at = 0;
-    let segments = frame.segments().map(|segment| {
-        let range = from.saturating_sub(at).min(segment.len())..end.saturating_sub(at).min(segment.len());
-        at += segment.len();
-        segment.get(range).unwrap_or_default()
-    });
-    Sum::of_segments(segments)
 }

@@ -1,68 +1,129 @@
-//! Tunnels: IP in IP (RFC 2003), with the outer header as the kernel makes it (ip_vs_tunnel_xmit).
+//! Tunnels: a packet goes to its destination inside another (ip_vs_tunnel_xmit, ip_vs_tunnel_xmit_v6). Both may be of
+//! either IP version; what stands in front is [`Outer`]'s.
 
-use super::super::destinations::Way;
+use super::super::destinations::Hop;
 use super::super::director::{Director, Packet};
 use super::super::family::Family;
 use super::super::frame::Frame;
+use super::super::outer::{Carrier, Carry, Inner, Outer};
 use super::super::outlet::Outlet;
 use crate::model::{DestId, DropReason};
 use crate::wire::Header;
-use crate::wire::address::Ip4;
+use crate::wire::address::{Ip4, Ip6};
+use crate::wire::checksum::Sum;
 use crate::wire::ip::IpHeader;
-use crate::wire::ipv4::{self, Ipv4Header, MTU_MIN};
-use std::net::IpAddr;
-use zerocopy::network_endian::U16;
-
-/// ECN field (RFC 3168): congestion experienced, and ECN-capable.
-const ECN_MASK: u8 = 3;
-const ECN_CE: u8 = 3;
-const ECN_ECT_0: u8 = 2;
 
 impl<F: Frame> Director<F> {
     #[inline(always)]
-    pub(super) fn send_tun<A: Family>(
+    pub(in crate::dataplane) fn send_tun<A: Family>(
         &mut self,
         mut frame: F,
         packet: &Packet<A>,
         dest: DestId,
-        way: Way,
+        way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         self.take_hop(&mut frame, packet, out)?;
-        let mtu = way.mtu.saturating_sub(ipv4::HEADER_LEN as u16);
-        if mtu < MTU_MIN {
-            return Err(DropReason::MtuExceeded);
+        let inner = self.inner_of(&frame, packet)?;
+        let outer = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
+        if packet.wire_len() > outer.mtu {
+            return self.send_long_tun(frame, packet, dest, way, out);
         }
-        if self.snapshot.settings.pmtu_disc {
+        let (l3, next) = (outer.link_len(), (way.neighbour, outer.port));
+        match outer.carrier {
+            Carrier::V4 => {
+                wrap::<F, A, Ip4>(&mut frame, packet, outer, &inner)?;
+                self.network.emit_framed::<Ip4>(frame, l3, next, self.now, out)
+            }
+            Carrier::V6 => {
+                wrap::<F, A, Ip6>(&mut frame, packet, outer, &inner)?;
+                self.network.emit_framed::<Ip6>(frame, l3, next, self.now, out)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn inner_of<A: Family>(&mut self, frame: &F, packet: &Packet<A>) -> Result<Inner, DropReason> {
+        let ip = A::Header::at(frame.head(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
+        let (len, class, hops) = (packet.parsed.ip_len, ip.class(), ip.hops());
+        let dont_fragment = !A::IS_V6 && self.pmtu_disc && ip.is_whole();
+        // what must not be fragmented needs no identification (RFC 6864 §4.1)
+        let id = if dont_fragment { 0 } else { self.next_ip_id() };
+        Ok(Inner { len, class, hops, dont_fragment, id })
+    }
+
+    /// A packet that does not fit with the headers in front, or came in fragments. The outer packet goes in fragments if the inner one is an
+    /// IPv4 packet that may, or any without `pmtu_disc` (ensure_mtu_is_adequate).
+    #[cold]
+    fn send_long_tun<A: Family>(
+        &mut self,
+        frame: F,
+        packet: &Packet<A>,
+        dest: DestId,
+        way: Hop,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        let outer = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
+        let (mtu, carrier) = (outer.mtu, outer.carrier);
+        if mtu == 0 {
+            return Err(if outer.is_possible() { DropReason::MtuExceeded } else { DropReason::NoRoute });
+        }
+        if A::IS_V6 || self.pmtu_disc {
             self.check_mtu(&frame, packet, mtu, out)?;
         }
-        let l3 = usize::from(packet.parsed.l3);
-        let to = self.destinations.get(dest).ok_or(DropReason::Internal)?.address;
-        let inner = *A::Header::at(frame.head(), l3).ok_or(DropReason::Internal)?;
-        let (IpAddr::V4(from), IpAddr::V4(to)) = (way.source, to) else { return Err(DropReason::Internal) };
-        let mut outer =
-            Ipv4Header::new(from, to, A::IN_IP, packet.parsed.ip_len.into()).ok_or(DropReason::MtuExceeded)?;
-        (outer.tos, outer.ttl) = (outer_tos(inner.class()), inner.hops());
-        if !A::IS_V6 && inner.is_whole() && self.snapshot.settings.pmtu_disc {
-            outer.set_fragment(true, false, 0);
-        } else {
-            outer.id = U16::new(self.next_ip_id());
+        match carrier {
+            Carrier::V4 => self.send_cut::<A, Ip4>(frame, packet, dest, way, out),
+            Carrier::V6 => self.send_cut::<A, Ip6>(frame, packet, dest, way, out),
         }
-        outer.fill_checksum();
-        if !frame.prepend(ipv4::HEADER_LEN) {
-            return Err(DropReason::NoHeadroom);
-        }
-        let room = frame.head_mut().get_mut(l3..).ok_or(DropReason::Internal)?;
-        outer.put(room).ok_or(DropReason::Internal)?;
-        // too long is only what may be fragmented, or without `pmtu_disc` anything; then the tunnel's packet is
-        let outer_len = packet.wire_len().saturating_add(ipv4::HEADER_LEN as u16);
-        self.send::<Ip4>(frame, l3, (way.neighbour, way.mtu), outer_len, out)
+    }
+
+    fn send_cut<A: Family, O: Family + Carry>(
+        &mut self,
+        mut frame: F,
+        packet: &Packet<A>,
+        dest: DestId,
+        way: Hop,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        let inner = self.inner_of(&frame, packet)?;
+        let outer = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
+        packet.parsed.ip_len.checked_add(outer.overhead).ok_or(DropReason::MtuExceeded)?;
+        let (l3, len) = (outer.link_len(), packet.wire_len().saturating_add(outer.overhead));
+        wrap::<F, A, O>(&mut frame, packet, outer, &inner)?;
+        self.send::<O>(frame, l3, (way.neighbour, way.mtu), len, out)
     }
 }
 
-/// The inner DSCP; ECN as an encapsulator of full functionality sets it (RFC 3168 §9.1.1), which shows congestion met
-/// before the tunnel inside only.
+/// Puts the headers in front of the packet, in the place of its link's.
 #[inline(always)]
-fn outer_tos(inner: u8) -> u8 {
-    if inner & ECN_MASK == ECN_CE { inner & !ECN_MASK | ECN_ECT_0 } else { inner }
+fn wrap<F: Frame, A: Family, O: Carry>(
+    frame: &mut F,
+    packet: &Packet<A>,
+    outer: &Outer,
+    inner: &Inner,
+) -> Result<(), DropReason> {
+    let room = outer.len().checked_sub(packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
+    if !frame.prepend(room) {
+        return Err(DropReason::NoHeadroom);
+    }
+    let head = frame.head_mut().get_mut(..outer.len()).ok_or(DropReason::Internal)?;
+    outer.write::<O>(head, inner).ok_or(DropReason::Internal)?;
+    if outer.has_to_fill() { fill::<F, A, O>(frame, packet, outer) } else { Ok(()) }
+}
+
+#[inline(never)]
+fn fill<F: Frame, A: Family, O: Carry>(frame: &mut F, packet: &Packet<A>, outer: &Outer) -> Result<(), DropReason> {
+    let sum = if outer.has_checksum() { sum_behind(frame, outer.len()) } else { Sum::ZERO };
+    let head = frame.head_mut().get_mut(..outer.len()).ok_or(DropReason::Internal)?;
+    outer.fill::<A, O>(head, packet.parsed.ip_len, packet.flow_hash(), sum).ok_or(DropReason::Internal)
+}
+
+/// The sum of a frame's bytes from `start` on.
+fn sum_behind<F: Frame>(frame: &F, start: usize) -> Sum {
+    let mut at = 0;
+    Sum::of_segments(frame.segments().map(|segment| {
+        let part = segment.get(start.saturating_sub(at)..).unwrap_or_default();
+        at += segment.len();
+        part
+    }))
 }

@@ -5,11 +5,10 @@
 
 mod sessions;
 
-use super::destinations::Way;
+use super::destinations::Hop;
 use super::director::{Director, Packet};
 use super::family::Family;
 use super::forward::Inbound;
-use super::forward::nat::sum_between;
 use super::frame::Frame;
 use super::outlet::Outlet;
 use crate::model::DropReason;
@@ -47,7 +46,7 @@ impl<F: Frame> Director<F> {
         mut frame: F,
         packet: &Packet<A>,
         id: ConnId,
-        way: Way,
+        way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         let conn = *self.connections.table::<A>().get(id);
@@ -56,7 +55,7 @@ impl<F: Frame> Director<F> {
         }
         // a server may name another address than its own
         let is_elsewhere = self.destinations.get(conn.dest).is_some_and(|dest| dest.address != conn.server.to_ip());
-        let way = if is_elsewhere { self.network.way_to(conn.server, self.now)? } else { way };
+        let way = if is_elsewhere { self.network.way_to(conn.server, self.now)?.hop() } else { way };
         if conn.virtual_port == CONTROL_PORT {
             check_tcp(&frame, packet)?;
             self.read_command(&frame, packet, id)?;
@@ -85,7 +84,7 @@ impl<F: Frame> Director<F> {
                 session.shift.add(sequence, difference);
             }
         }
-        self.count_out::<A>(id, packet.parsed.ip_len);
+        self.count_out(self.connections.table::<A>().get(id).dest, packet.parsed.ip_len.into());
         self.send_nat_out(frame, &packet, id, next_hop, out)
     }
 
@@ -290,7 +289,7 @@ fn check_tcp<F: Frame, A: Family>(frame: &F, packet: &Packet<A>) -> Result<(), D
 fn tcp_sum<F: Frame, A: Family>(frame: &F, packet: &Packet<A>) -> Sum {
     let (l4, end) = (usize::from(packet.parsed.l4), packet.parsed.frame_len());
     let pseudo = A::Header::at(frame.head(), packet.parsed.l3.into()).map(|ip| ip.pseudo(TCP, end.saturating_sub(l4)));
-    pseudo.unwrap_or_default().and(sum_between(frame, l4, end))
+    pseudo.unwrap_or_default().and(frame.sum(l4..end))
 }
 
 /// Where the packet's text is in the head. Control connections' lines are short: what is in further segments is not read.

@@ -1,5 +1,6 @@
 //! The director's own work a packet, without DPDK or root: bursts of established connections, by method and number of
-//! flows, and new connections. `cargo bench --no-default-features`; the throughput criterion prints is packets a second.
+//! flows, and new connections, by scheduler and number of destinations. `cargo bench --no-default-features`; the
+//! throughput criterion prints is packets a second.
 
 use arrayvec::ArrayVec;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -10,10 +11,12 @@ use pollux::dataplane::frame::Frame;
 use pollux::dataplane::outlet::Outlet;
 use pollux::model::limits::BURST;
 use pollux::model::{PortId, Time, WorkerId};
+use pollux::sched::{REGISTRY, SchedulerKind};
 use pollux::wire::checksum::Sum;
+use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const SYN: u8 = 0x02;
@@ -87,23 +90,45 @@ struct Bench {
     random: u64,
 }
 
-fn config(method: &str) -> String {
-    let mut text = String::from(
-        "[[port]]\nname = \"p\"\ndevice = \"d\"\naddresses = [\"192.0.2.254/24\", \"10.1.255.254/16\"]\n\
-         [[service]]\nprotocol = \"tcp\"\naddress = \"192.0.2.1:80\"\n",
-    );
-    for i in 1..=4 {
-        text += &format!("[[service.destination]]\naddress = \"10.1.0.{i}:80\"\nforward = \"{method}\"\n");
+/// One service.
+#[derive(Clone, Copy)]
+struct Pooled<'a> {
+    method: &'a str,
+    scheduler: &'a str,
+    destinations: u32,
+}
+
+impl Pooled<'_> {
+    fn config(self) -> String {
+        let Self { method, scheduler, destinations } = self;
+        let mut text = String::from(
+            "[[port]]\nname = \"p\"\ndevice = \"d\"\naddresses = [\"192.0.2.254/24\", \"10.1.255.254/16\"]\n",
+        );
+        for i in 0..destinations {
+            let (address, mac) =
+                (format!("10.1.{}.{}", i / 250, i % 250 + 1), format!("{:02x}:{:02x}", i >> 8, i & 255));
+            text += &format!("[[neighbour]]\nport = \"p\"\naddress = \"{address}\"\nmac = \"02:00:00:00:{mac}\"\n");
+        }
+        text += &format!("[[service]]\nprotocol = \"tcp\"\naddress = \"192.0.2.1:80\"\nscheduler = \"{scheduler}\"\n");
+        // ovf stops when destinations have more connections than weight
+        let scale = if scheduler == "ovf" { 1 << 16 } else { 1 };
+        for i in 0..destinations {
+            let (address, weight) = (format!("10.1.{}.{}:80", i / 250, i % 250 + 1), (1 + i % 3) * scale);
+            text += &format!(
+                "[[service.destination]]\naddress = \"{address}\"\nforward = \"{method}\"\nweight = {weight}\n"
+            );
+        }
+        text
     }
-    for i in 1..=4 {
-        text += &format!("[[neighbour]]\nport = \"p\"\naddress = \"10.1.0.{i}\"\nmac = \"02:00:00:00:01:0{i}\"\n");
-    }
-    text
 }
 
 impl Bench {
     fn new(method: &str, flows: u32) -> Self {
-        let config = Config::parse(&config(method), "bench.toml").expect("a valid configuration");
+        Self::of(Pooled { method, scheduler: "wlc", destinations: 4 }, flows)
+    }
+
+    fn of(service: Pooled<'_>, flows: u32) -> Self {
+        let config = Config::parse(&service.config(), "bench.toml").expect("a valid configuration");
         let state = State::new(config, &[Opened { port: PortId(0), mac: MAC, udp_checksum_offload: false }])
             .expect("a valid state");
         let now = Time::from_s(1);
@@ -120,6 +145,10 @@ impl Bench {
 
     /// Time to process one burst of the flows and flags that `of` says.
     fn burst(&mut self, of: impl Fn(u32) -> (u32, u8)) -> Duration {
+        self.burst_after(1000, of)
+    }
+
+    fn burst_after(&mut self, ns: u64, of: impl Fn(u32) -> (u32, u8)) -> Duration {
         let mut frames = ArrayVec::<Bytes, BURST>::new();
         for i in 0..BURST as u32 {
             let (flow, flags) = of(i);
@@ -127,10 +156,10 @@ impl Bench {
             assert!(frame.extend(&packet(flow, flags)));
             frames.push(frame);
         }
-        self.now = Time(self.now.0 + 1000);
-        let start = Instant::now();
+        self.now = Time(self.now.0 + ns);
+        let start = cpu_time();
         self.measured(&mut frames);
-        start.elapsed()
+        cpu_time() - start
     }
 
     /// A function of its own, for profilers that count by function.
@@ -144,6 +173,12 @@ impl Bench {
         self.random = self.random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         self.random >> 32
     }
+}
+
+/// Time that this thread has run: the machine may have other work.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// A 60-byte frame of client number `flow`.
@@ -212,9 +247,42 @@ fn new_connections(c: &mut Criterion) {
     group.finish();
 }
 
+/// Connections that come while as many go, all of one service: what a decision costs, and keeping count for the next.
+fn scheduled(c: &mut Criterion) {
+    const LIVE: u32 = 1 << 16;
+    /// They end 60 s after their only packet.
+    const BURST_NS: u64 = 60_000_000_000 / (LIVE / BURST as u32) as u64;
+    let mut group = c.benchmark_group("scheduled");
+    group.throughput(Throughput::Elements(BURST as u64));
+    // the largest pool that mh takes is 4093
+    let fits = |kind, destinations| kind != SchedulerKind::Mh || destinations < 4093;
+    for (entry, destinations) in REGISTRY.iter().flat_map(|entry| [10, 1000, 10_000].map(|n| (entry, n))) {
+        if !fits(entry.kind, destinations) {
+            continue;
+        }
+        let (mut made, mut next) = (None, 0_u32);
+        group.bench_function(format!("{}/{destinations}", entry.name), |b| {
+            let mut burst = |bench: &mut Bench| {
+                next = next.wrapping_add(BURST as u32);
+                bench.burst_after(BURST_NS, |i| (next.wrapping_add(i).wrapping_mul(0x9e37_79b1) >> 5, SYN))
+            };
+            let bench = made.get_or_insert_with(|| {
+                let service = Pooled { method: "dr", scheduler: entry.name, destinations };
+                let mut bench = Bench::of(service, 2 * LIVE);
+                (0..2 * LIVE / BURST as u32).for_each(|_| {
+                    burst(&mut bench);
+                });
+                bench
+            });
+            b.iter_custom(|bursts| (0..bursts).map(|_| black_box(burst(bench))).sum());
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
-    targets = established, new_connections
+    targets = established, new_connections, scheduled
 }
 criterion_main!(benches);

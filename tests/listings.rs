@@ -42,7 +42,7 @@ fn state() -> State {
 fn services(state: &State) -> Vec<ServiceView> {
     let snapshot = state.snapshot();
     let view = |(_, service): (usize, &std::sync::Arc<_>)| {
-        ipvsadm::views::service(snapshot, service, &|_| DestCounts::default())
+        ipvsadm::views::service(snapshot, service, DestCounts::default(), &|_| DestCounts::default())
     };
     snapshot.services.iter().map(view).collect()
 }

@@ -3,7 +3,7 @@
 //! the destination (or that there is none) must be the recorded one.
 
 use pollux::model::{DestId, Time};
-use pollux::sched::{Candidate, Flow, Loads, Options, Plan, Pool, SchedulerKind, State};
+use pollux::sched::{Candidate, Flow, Loads, Options, Plan, Pool, Ranking, SchedulerKind, State};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -104,7 +104,8 @@ impl Service {
     }
 
     fn schedule(&mut self, flow: &Flow) -> Option<IpAddr> {
-        let chosen = self.state.schedule(&self.pool, &self.plan, &self.table, flow);
+        let ranking = Ranking::new(self.kind, self.pool.loads(&self.table));
+        let chosen = self.state.schedule(&self.pool, &self.plan, &ranking, &self.table, flow);
         chosen.map(|i| self.pool.candidates()[i].address)
     }
 

@@ -33,6 +33,8 @@ fn views(bytes: &[u8]) {
     let _ = sctp::state_chunk(bytes);
     let _ = nd::NeighbourMessage::parse(bytes);
     let _ = ipv6::Ipv6Packet::parse(bytes);
+    quotes::<address::Ip4>(bytes);
+    quotes::<address::Ip6>(bytes);
     if let Some(upper) = ipv6::upper_layer(bytes) {
         assert!(upper.offset <= bytes.len());
     }
@@ -50,6 +52,17 @@ fn views(bytes: &[u8]) {
         assert!(len <= 576 && ipv4::checksum_ok(&out) && Sum::of(&out[20..len]).is_valid());
     }
     let _ = icmpv6::Icmpv6Error::PORT_UNREACHABLE.write(&mut out, bytes, std::net::Ipv6Addr::LOCALHOST);
+}
+
+/// What an error quotes lies within the error.
+fn quotes<A: ip::Ip>(bytes: &[u8]) {
+    if let Some(quoted) = quoted::Quoted::<A>::parse(bytes) {
+        assert!(quoted.l4 + if quoted.has_ports() { 4 } else { 0 } <= bytes.len());
+    }
+    if let Some(tunnelled) = quoted::Tunnelled::<A>::parse(bytes) {
+        assert!(tunnelled.inner <= bytes.len());
+        let _ = quoted::Quoted::<A>::parse(&bytes[tunnelled.inner..]);
+    }
 }
 
 fn made_in_place(bytes: &[u8]) {

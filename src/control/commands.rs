@@ -60,6 +60,12 @@ impl<R: Runtime> Handler for Commands<R> {
 type Done = Result<Vec<String>, String>;
 
 impl<R: Runtime> Commands<R> {
+    pub fn new(state: State, runtime: R) -> Self {
+        let mut counts = Counts::default();
+        counts.follow(state.snapshot(), &|id| runtime.dest_counts(id));
+        Self { state, runtime, counts }
+    }
+
     /// Reads the file again: also what SIGHUP asks for.
     pub fn reload(&mut self) -> Done {
         let config = self.runtime.load()?;
@@ -74,9 +80,9 @@ impl<R: Runtime> Commands<R> {
 
     /// Empties the trash as far as possible; to be called every second or so.
     pub fn collect(&mut self, references: &dyn Fn(crate::model::DestId) -> u64) {
-        if let Some(snapshot) = self.state.collect(self.runtime.now(), references) {
-            self.runtime.publish(&snapshot);
-        }
+        let before = self.state.snapshot().version;
+        self.state.collect(self.runtime.now(), references);
+        self.publish_after(before);
         let ids = destination_ids(self.state.snapshot());
         self.counts.tick(self.runtime.now(), ids, &|id| self.runtime.dest_counts(id));
     }
@@ -97,23 +103,28 @@ impl<R: Runtime> Commands<R> {
         ipvsadm::apply(&mut next, &command, self.runtime.now())?;
         admit::ipvsadm(&self.state, &command)?;
         self.state = next;
-        if self.state.snapshot().version != before {
-            self.runtime.publish(self.state.snapshot());
-        }
+        self.publish_after(before);
         if let ipvsadm::Command::Zero(only) = command {
+            let services = ipvsadm::views::service_ids(self.state.snapshot(), only.as_ref());
+            services.into_iter().for_each(|id| self.counts.zero_former(id));
             let ids = ipvsadm::views::destination_ids(self.state.snapshot(), only.as_ref());
             self.counts.zero(ids.into_iter(), &|id| self.runtime.dest_counts(id));
         }
         Ok(())
     }
 
+    fn publish_after(&mut self, before: u64) {
+        if self.state.snapshot().version != before {
+            self.runtime.publish(self.state.snapshot());
+            self.counts.follow(self.state.snapshot(), &|id| self.runtime.dest_counts(id));
+        }
+    }
+
     /// Carries out a change and publishes what it makes.
     fn change(&mut self, edit: impl FnOnce(&mut State) -> Result<(), Error>) -> Result<(), String> {
         let before = self.state.snapshot().version;
         edit(&mut self.state).map_err(|e| e.to_string())?;
-        if self.state.snapshot().version != before {
-            self.runtime.publish(self.state.snapshot());
-        }
+        self.publish_after(before);
         Ok(())
     }
 
@@ -249,9 +260,8 @@ impl<R: Runtime> Commands<R> {
     }
 
     fn service_view(&self, service: &Service) -> ServiceView {
-        ipvsadm::views::service(self.state.snapshot(), service, &|id| {
-            self.counts.shown(id, self.runtime.dest_counts(id))
-        })
+        let shown = |id| self.counts.shown(id, self.runtime.dest_counts(id));
+        ipvsadm::views::service(self.state.snapshot(), service, self.counts.former(service.id), &shown)
     }
 
     fn connections(&mut self, cursor: ConnectionCursor) -> Poll<Next<Listing>> {

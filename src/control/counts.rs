@@ -1,8 +1,10 @@
 //! What is shown of destinations' counters: without what `ipvsadm -Z` has set aside, and with the rates that the
-//! kernel's estimator would have (ip_vs_est.c). The counters themselves are the workers' and only grow.
+//! kernel's estimator would have (ip_vs_est.c); and what services have counted with destinations they no longer have. The
+//! counters themselves are the workers' and only grow, also when a destination's number goes to another one.
 
 use super::api::views::{DestCounts, Rates};
-use crate::model::{DestId, Time};
+use crate::dataplane::snapshot::Snapshot;
+use crate::model::{DestId, ServiceId, Time};
 use hashbrown::HashMap;
 
 /// The kernel's estimator looks every 2 seconds.
@@ -11,8 +13,19 @@ const ESTIMATION_NS: u64 = 2_000_000_000;
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     zeroed: HashMap<DestId, DestCounts>,
+    /// Of each destination: whose it is, and whether it serves or is in the trash.
+    places: HashMap<DestId, Place>,
+    /// What services have counted with destinations they no longer have.
+    former: HashMap<ServiceId, DestCounts>,
     estimates: HashMap<DestId, Estimate>,
     estimated: Time,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    service: ServiceId,
+    /// In the trash: what of its counts is among the service's former ones.
+    left: Option<DestCounts>,
 }
 
 /// Averages in fixed point: 10 bits of fraction for connections and packets, 5 for bytes.
@@ -43,6 +56,66 @@ impl Counts {
         }
     }
 
+    /// What a service has counted with destinations it no longer has.
+    pub fn former(&self, service: ServiceId) -> DestCounts {
+        self.former.get(&service).copied().unwrap_or_default()
+    }
+
+    /// A new snapshot is out: what its destinations have counted goes with them, and comes back with them from the trash.
+    pub fn follow(&mut self, snapshot: &Snapshot, counts: &dyn Fn(DestId) -> DestCounts) {
+        for id in &snapshot.changes.services {
+            if snapshot.services.get(id.index()).is_none() {
+                self.former.remove(id);
+            }
+        }
+        for id in &snapshot.changes.destinations {
+            let is = snapshot.destinations.get(id.index()).map(|d| (d.service, d.available));
+            let was = self.places.get(id).copied();
+            match (was, is) {
+                (Some(place), Some((service, available))) if place.service == service => {
+                    self.moved(*id, place, available, counts);
+                }
+                (Some(place), _) => self.left(*id, place, counts),
+                (None, _) => {}
+            }
+            if let (None, Some((service, _))) = (self.places.get(id), is) {
+                self.places.insert(*id, Place { service, left: None });
+                self.zeroed.insert(*id, counts(*id));
+            }
+        }
+    }
+
+    fn moved(&mut self, id: DestId, place: Place, available: bool, counts: &dyn Fn(DestId) -> DestCounts) {
+        let service = place.service;
+        match (place.left, available) {
+            (None, false) => {
+                let left = self.shown(id, counts(id));
+                add(self.former.entry(service).or_default(), &left, u64::wrapping_add);
+                self.places.insert(id, Place { service, left: Some(left) });
+            }
+            (Some(left), true) => {
+                add(self.former.entry(service).or_default(), &left, u64::wrapping_sub);
+                self.places.insert(id, Place { service, left: None });
+            }
+            _ => {}
+        }
+    }
+
+    /// For good.
+    fn left(&mut self, id: DestId, place: Place, counts: &dyn Fn(DestId) -> DestCounts) {
+        self.moved(id, place, false, counts);
+        self.places.remove(&id);
+        self.zeroed.remove(&id);
+    }
+
+    /// Sets what a service has counted with former destinations aside.
+    pub fn zero_former(&mut self, service: ServiceId) {
+        self.former.remove(&service);
+        for place in self.places.values_mut().filter(|place| place.service == service) {
+            place.left = place.left.map(|_| DestCounts::default());
+        }
+    }
+
     /// Sets what has been counted aside.
     pub fn zero(&mut self, ids: impl Iterator<Item = DestId>, counts: &dyn Fn(DestId) -> DestCounts) {
         for id in ids {
@@ -53,22 +126,18 @@ impl Counts {
         }
     }
 
-    /// Forgets destinations that are gone, and brings rates up to date; to be called every second or so.
+    /// Brings rates up to date; to be called every second or so.
     pub fn tick(&mut self, now: Time, ids: impl Iterator<Item = DestId>, counts: &dyn Fn(DestId) -> DestCounts) {
         if now.since(self.estimated) < ESTIMATION_NS {
             return;
         }
         self.estimated = now;
         let before = std::mem::take(&mut self.estimates);
-        let zeroed = std::mem::take(&mut self.zeroed);
         for id in ids {
             let counts = counts(id);
             let mut estimate = before.get(&id).copied().unwrap_or(Estimate { last: counts, averages: [0; 5] });
             estimate.update(counts);
             self.estimates.insert(id, estimate);
-            if let Some(zero) = zeroed.get(&id) {
-                self.zeroed.insert(id, *zero);
-            }
         }
     }
 }
@@ -98,6 +167,15 @@ impl Estimate {
     }
 }
 
+/// What only grows, of `more` to `sum`, or from it.
+fn add(sum: &mut DestCounts, more: &DestCounts, plus: impl Fn(u64, u64) -> u64) {
+    sum.connections = plus(sum.connections, more.connections);
+    sum.in_packets = plus(sum.in_packets, more.in_packets);
+    sum.out_packets = plus(sum.out_packets, more.out_packets);
+    sum.in_bytes = plus(sum.in_bytes, more.in_bytes);
+    sum.out_bytes = plus(sum.out_bytes, more.out_bytes);
+}
+
 fn totals(counts: &DestCounts) -> [u64; 5] {
     [counts.connections, counts.in_packets, counts.out_packets, counts.in_bytes, counts.out_bytes]
 }
@@ -105,6 +183,9 @@ fn totals(counts: &DestCounts) -> [u64; 5] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataplane::snapshot::Changes;
+    use crate::model::{Destination, Forward};
+    use std::sync::Arc;
 
     const ID: DestId = DestId(3);
 
@@ -119,12 +200,49 @@ mod tests {
         let shown = counts.shown(ID, counted(10));
         assert_eq!((shown.connections, shown.in_bytes, shown.active), (3, 300, 5));
         assert_eq!(counts.shown(DestId(4), counted(10)).connections, 10);
-        counts.tick(Time::from_s(10), std::iter::empty(), &counted_never);
-        assert_eq!(counts.shown(ID, counted(10)).connections, 10, "a destination that is gone is forgotten");
     }
 
-    fn counted_never(_: DestId) -> DestCounts {
-        panic!("nothing was asked for")
+    /// One service, one destination of number 3 or none.
+    fn snapshot(available: Option<bool>) -> Snapshot {
+        let service = ServiceId(0);
+        let (threshold_upper, threshold_lower, weight, port) = (0, 0, 1, 80);
+        let destination = |available| Destination {
+            id: ID,
+            service,
+            address: [10, 0, 0, 1].into(),
+            port,
+            forward: Forward::Dr,
+            weight,
+            threshold_upper,
+            threshold_lower,
+            available,
+            timeouts: Default::default(),
+            departures: Default::default(),
+        };
+        let mut snapshot = Snapshot::default();
+        snapshot.destinations.set(ID.index(), available.map(destination).map(Arc::new));
+        snapshot.changes = Arc::new(Changes { destinations: vec![ID], ..Changes::default() });
+        snapshot
+    }
+
+    #[test]
+    fn what_a_removed_destination_counted_stays_its_services_and_comes_back_with_it() {
+        let mut counts = Counts::default();
+        let seen = |counts: &Counts, raw| {
+            (counts.shown(ID, counted(raw)).connections, counts.former(ServiceId(0)).connections)
+        };
+        counts.follow(&snapshot(Some(true)), &|_| counted(7));
+        assert_eq!(seen(&counts, 10), (3, 0), "its number was another's before");
+        counts.follow(&snapshot(Some(false)), &|_| counted(10));
+        assert_eq!(seen(&counts, 10).1, 3);
+        counts.follow(&snapshot(Some(true)), &|_| counted(10));
+        assert_eq!(seen(&counts, 11), (4, 0));
+        counts.follow(&snapshot(None), &|_| counted(11));
+        assert_eq!(counts.former(ServiceId(0)).connections, 4);
+        counts.follow(&snapshot(Some(true)), &|_| counted(11));
+        assert_eq!(seen(&counts, 12), (1, 4));
+        counts.zero_former(ServiceId(0));
+        assert_eq!(seen(&counts, 12), (1, 0));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub fn commands() -> Commands<Fake> {
     let opened = [0, 1].map(|i| Opened { port: PortId(i), mac: [2, 0, 0, 0, 0, i as u8], udp_checksum_offload: false });
     let state = State::new(Config::parse(&file, "pollux.toml").unwrap(), &opened).unwrap();
     let fake = Fake { file, published: Vec::new(), now: Time::default(), connections: 2500, asked: false };
-    Commands { state, runtime: fake, counts: Default::default() }
+    Commands::new(state, fake)
 }
 
 impl Source for Fake {
@@ -106,7 +106,7 @@ fn connection(number: u64) -> ConnectionView {
     let virtual_address = ([192, 0, 2, 10], 80).into();
     let destination = ([10, 1, 0, 1], 8080).into();
     let (protocol, state) = ("TCP".to_owned(), "ESTABLISHED".to_owned());
-    ConnectionView { protocol, client, virtual_address, destination, state, expires_s: 896 }
+    ConnectionView { protocol, client, virtual_address, destination, state, expires_s: 896, engine: None }
 }
 
 impl Runtime for Fake {

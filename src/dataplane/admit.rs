@@ -4,16 +4,32 @@ use super::director::{Director, Packet};
 use super::family::Family;
 use super::forward::Inbound;
 use super::frame::Frame;
+use super::ftp::CONTROL_PORT;
+use super::marks::Headers;
 use super::outlet::Outlet;
 use super::tcp;
+use crate::model::Family as AddressFamily;
 use crate::model::timeouts::FIRST_S;
-use crate::model::{DestId, DropReason, Forward, Protocol, ServiceId, Tick};
+use crate::model::{DestId, DropReason, Forward, Protocol, ServiceId, ServiceKey, Tick};
 use crate::sched::Flow;
 use crate::tables::connections::{Conn, ConnId, flags};
 use crate::wire::ip::IpError;
+use crate::wire::ip_protocol::{SCTP, TCP};
 
 /// A server of active FTP connects from here to the client; never scheduled (ip_vs_schedule).
-const FTP_DATA: u16 = 20;
+pub(super) const FTP_DATA: u16 = 20;
+/// FTP's control port (RFC 959 §5.2).
+pub(super) const FTP: u16 = 21;
+
+/// Where a new connection goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    pub dest: DestId,
+    /// The template it depends on; 0 for none.
+    pub control: u32,
+    /// The destination's own port, if it has one, takes the place of the packet's.
+    pub maps_port: bool,
+}
 
 impl<F: Frame> Director<F> {
     /// No connection knows this packet.
@@ -24,18 +40,26 @@ impl<F: Frame> Director<F> {
         packet: &Packet<A>,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        let destination = packet.key.destination;
-        let Some(local) = self.network.local(destination.to_ip()) else {
+        if let Some(id) = self.connections.table::<A>().find_without_port(&packet.key) {
+            return self.follow_awaited(frame, packet, id, out);
+        }
+        let marked = self.service_of_mark(packet);
+        if marked.is_none() && self.network.local(packet.key.destination.to_ip()).is_none() {
             return self.not_ours(frame, packet, out);
-        };
+        }
         // a source of our own is what the kernel calls a martian: nobody else may send it
         if !packet.key.source.is_host() || self.network.local(packet.key.source.to_ip()).is_some() {
             return Err(DropReason::SourceBad);
         }
-        if let Some(service) = self.service_of(packet) {
+        if packet.parsed.protocol == A::ICMP {
+            return self.icmp_to_us(frame, packet, out);
+        }
+        if self.snapshot.settings.nat_icmp_send {
+            self.refuse_unasked(&frame, packet, out)?;
+        }
+        if let Some(service) = marked.or_else(|| self.service_of(packet)) {
             return self.admit(frame, packet, service, out);
         }
-        debug_assert!(local.is_virtual || local.interface.is_some());
         self.local(frame, packet, out)
     }
 
@@ -52,10 +76,33 @@ impl<F: Frame> Director<F> {
         self.transit(frame, packet, out)
     }
 
-    fn service_of<A: Family>(&self, packet: &Packet<A>) -> Option<ServiceId> {
+    pub(super) fn service_of<A: Family>(&self, packet: &Packet<A>) -> Option<ServiceId> {
         let protocol = Protocol::from_number(packet.parsed.protocol)?;
         let [_, _, high, low] = packet.key.ports.to_ne_bytes();
         self.snapshot.directory.find(protocol, packet.key.destination.to_ip(), u16::from_be_bytes([high, low]))
+    }
+
+    /// The service on the packet's mark. It is looked for before all others, and takes packets to any address.
+    pub(super) fn service_of_mark<A: Family>(&self, packet: &Packet<A>) -> Option<ServiceId> {
+        if self.snapshot.directory.has_marks { self.find_mark(packet) } else { None }
+    }
+
+    #[cold]
+    fn find_mark<A: Family>(&self, packet: &Packet<A>) -> Option<ServiceId> {
+        let protocol = Protocol::from_number(packet.parsed.protocol)?;
+        if packet.key.destination.is_group() {
+            return None;
+        }
+        let interface = self.network.interface_of(packet.port, packet.parsed.vlan)?.id;
+        let [a, b, c, d] = packet.key.ports.to_ne_bytes();
+        let mark = self.snapshot.marks.find(&Headers {
+            interface,
+            protocol: packet.parsed.protocol,
+            source: packet.key.source,
+            destination: packet.key.destination,
+            ports: protocol.has_ports().then(|| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))),
+        });
+        self.snapshot.directory.find_mark(mark, if A::IS_V6 { AddressFamily::V6 } else { AddressFamily::V4 })
     }
 
     /// A packet to a service: schedules a new connection if the packet may start one.
@@ -66,8 +113,7 @@ impl<F: Frame> Director<F> {
         service: ServiceId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        let is_tcp = packet.parsed.protocol == Protocol::Tcp.number();
-        if is_tcp && !tcp::may_start(packet.parsed.tcp_flags, self.snapshot.settings.sloppy_tcp) {
+        if !self.may_start(&frame, packet)? {
             return Err(DropReason::NotSyn);
         }
         if self.snapshot.settings.drop_packet == 3 && self.is_to_drop() {
@@ -77,32 +123,102 @@ impl<F: Frame> Director<F> {
         if flow.client_port == FTP_DATA {
             return self.local(frame, packet, out);
         }
-        let Some(dest) = self.services.schedule(service, &self.destinations, &flow) else {
-            self.send_icmp_error(&frame, packet, IpError::PortUnreachable, out);
-            return Err(DropReason::NoDestination);
-        };
-        let id = self.new_connection(packet, dest)?;
+        let one_packet = self.is_one_packet(service, packet);
+        let choice = self.choose(&frame, packet, service, &flow)?;
+        let Some(choice) = choice else { return self.leave(frame, packet, service, out) };
+        let id = self.new_connection(packet, choice)?;
         let forwarded = self.forward_in(frame, packet, id, Inbound::First, out);
-        if self.is_one_packet(service, packet) {
-            self.end::<A>(id);
+        if one_packet {
+            self.end_one_packet::<A>(id);
         }
         forwarded
     }
 
+    /// Whether a packet of its kind may begin a connection.
+    fn may_start<A: Family>(&self, frame: &F, packet: &Packet<A>) -> Result<bool, DropReason> {
+        match packet.parsed.protocol {
+            TCP => Ok(tcp::may_start(packet.parsed.tcp_flags, self.snapshot.settings.sloppy_tcp)),
+            SCTP => self.may_start_sctp(frame, packet),
+            _ => Ok(true),
+        }
+    }
+
     /// One-packet scheduling: the connection ends with the packet that began it.
-    fn is_one_packet<A: Family>(&self, service: ServiceId, packet: &Packet<A>) -> bool {
+    pub(super) fn is_one_packet<A: Family>(&self, service: ServiceId, packet: &Packet<A>) -> bool {
         let is_set = self.services.get(service).is_some_and(|state| state.service.one_packet);
         is_set && packet.parsed.protocol == Protocol::Udp.number()
     }
 
+    /// One-packet scheduling: the connection ends with the packet that began it, and leaves word with its template.
+    #[cold]
+    pub(super) fn end_one_packet<A: Family>(&mut self, id: ConnId) {
+        let control = self.connections.table::<A>().get(id).control;
+        if control != 0 {
+            let template = self.connections.table_mut::<A>().get_mut(ConnId(control));
+            template.in_packets = template.in_packets.wrapping_add(1);
+        }
+        self.end::<A>(id);
+    }
+
+    /// The destination for a new connection.
+    pub(super) fn choose<A: Family>(
+        &mut self,
+        frame: &F,
+        packet: &Packet<A>,
+        service: ServiceId,
+        flow: &Flow,
+    ) -> Result<Option<Choice>, DropReason> {
+        match self.services.get(service) {
+            Some(state) if state.service.persistence.is_some() => {
+                self.schedule_persistent(frame, packet, service, flow)
+            }
+            _ => Ok(self.schedule(service, flow)),
+        }
+    }
+
+    /// The destination for a connection of a service without persistence. A port that is not the service's own came here
+    /// as FTP's data might.
+    fn schedule(&mut self, service: ServiceId, flow: &Flow) -> Option<Choice> {
+        match self.services.get(service)?.service.key {
+            ServiceKey::Virtual { port, .. } if port != flow.destination_port => return None,
+            _ => {}
+        }
+        let dest = self.services.schedule(service, &mut self.destinations, flow)?;
+        Some(Choice { dest, control: 0, maps_port: true })
+    }
+
+    /// Nobody takes it (ip_vs_leave).
+    #[cold]
+    fn leave<A: Family>(
+        &mut self,
+        frame: F,
+        packet: &Packet<A>,
+        service: ServiceId,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        let Some(state) = self.services.get(service) else { return Err(DropReason::Internal) };
+        let one_packet = self.is_one_packet(service, packet);
+        match state.service.key {
+            ServiceKey::Mark { .. } if self.snapshot.settings.cache_bypass && self.may_bypass(packet) => {
+                return self.bypass(frame, packet, one_packet, out);
+            }
+            ServiceKey::Virtual { port: FTP, .. } if self.flow_of(packet).destination_port != FTP => {
+                return self.local(frame, packet, out);
+            }
+            _ => {}
+        }
+        self.send_icmp_error(&frame, packet, IpError::PortUnreachable, out);
+        Err(DropReason::NoDestination)
+    }
+
     /// The first of every `am_droprate` packets (ip_vs_todrop).
-    fn is_to_drop(&mut self) -> bool {
+    pub(super) fn is_to_drop(&mut self) -> bool {
         let is_last = self.drop_counter <= 1;
         self.drop_counter = if is_last { self.snapshot.settings.am_droprate } else { self.drop_counter - 1 };
         is_last
     }
 
-    fn flow_of<A: Family>(&self, packet: &Packet<A>) -> Flow {
+    pub(super) fn flow_of<A: Family>(&self, packet: &Packet<A>) -> Flow {
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
         Flow {
             client: packet.key.source.to_ip(),
@@ -113,11 +229,18 @@ impl<F: Frame> Director<F> {
         }
     }
 
-    fn new_connection<A: Family>(&mut self, packet: &Packet<A>, dest: DestId) -> Result<ConnId, DropReason> {
+    pub(super) fn new_connection<A: Family>(
+        &mut self,
+        packet: &Packet<A>,
+        choice: Choice,
+    ) -> Result<ConnId, DropReason> {
+        let Choice { dest, control, maps_port } = choice;
         let state = self.destinations.get(dest).ok_or(DropReason::Internal)?;
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
         let is_nat = state.forward == Forward::Nat;
+        let is_ftp = is_nat && packet.parsed.protocol == TCP && [c, d] == CONTROL_PORT;
         let method = match state.forward {
+            Forward::Nat if is_ftp => flags::NAT | flags::HELPED,
             Forward::Nat => flags::NAT,
             Forward::Dr => flags::NO_OUTPUT,
             Forward::Tun(_) => flags::NO_OUTPUT | flags::TUN,
@@ -130,15 +253,17 @@ impl<F: Frame> Director<F> {
             server: A::from_ip(state.address).unwrap_or_default(),
             client_port: [a, b],
             virtual_port: [c, d],
-            server_port: if state.port == [0, 0] || !is_nat { [c, d] } else { state.port },
+            server_port: if state.port == [0, 0] || !(is_nat && maps_port) { [c, d] } else { state.port },
             protocol: packet.parsed.protocol,
             flags: flags::INACTIVE | method,
             dest,
+            control,
             timeout: FIRST_S * Tick::PER_S,
             ..Conn::default()
         };
         let id = self.connections.table_mut::<A>().insert(conn, self.tick).map_err(|_| DropReason::TableFull)?;
         self.destinations.bind(dest);
+        self.destinations.count_connection(dest);
         self.counters.connections_created.add(1);
         Ok(id)
     }

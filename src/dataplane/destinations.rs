@@ -1,10 +1,11 @@
 //! One worker's view of all destinations: what forwarding needs at hand, and their counts.
 
 use super::outer::Outer;
+use super::real_servers::RealServers;
 use crate::model::limits::DESTINATIONS_MAX;
 use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
-use crate::sched::Loads;
-use crate::tables::memory::{Mapping, NoMemory, Zeroed};
+use crate::sched::{Load, Loads, Pool, Ranking, SchedulerKind};
+use crate::tables::memory::{Mapping, NoMemory, Zeroed, prefetch};
 use crate::tables::neighbours::NeighbourId;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -34,34 +35,48 @@ pub struct Hop {
     pub mtu: u16,
 }
 
-/// A destination as forwarding sees it: one cache line for all methods, and the one behind it for tunnels.
+impl Way {
+    pub fn hop(self) -> Hop {
+        Hop { neighbour: self.neighbour, mtu: self.mtu }
+    }
+}
+
+/// A destination as forwarding sees it: one cache line for packets of all methods and for connections that come and
+/// go, and the one behind it for tunnels.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct DestState {
+    pub service: ServiceId,
+    /// In its service's list, [`NOWHERE`] when it is not there.
+    position: u32,
+    pub weight: u32,
+    threshold_upper: u32,
+    threshold_lower: u32,
+    pub overloaded: bool,
+    /// Connections that come and go change its rank.
+    is_counted: bool,
     pub available: bool,
     /// Packets of its connections go on as ever: the one thing that each of them looks at.
     pub keeps: bool,
-    pub overloaded: bool,
-    pub port: [u8; 2],
-    pub weight: u32,
     /// Epochs of the network and of the neighbours in which `hop` and `outer` were found.
     pub way_epoch: (u32, u32),
     pub hop: Hop,
-    pub forward: Forward,
-    pub address: IpAddr,
-    threshold_upper: u32,
-    threshold_lower: u32,
+    pub port: [u8; 2],
     /// The set of timeouts of its connections.
     pub timeouts: TimeoutsId,
+    pub forward: Forward,
     pub outer: Outer,
-    pub service: ServiceId,
-    /// What its service asked for beyond the kernel; looked at off the common path.
-    pub departures: Departures,
+    pub address: IpAddr,
     /// When its connections are to end (see [`super::drain`]).
     pub drain_deadline: Option<Time>,
+    /// What its service asked for beyond the kernel; looked at off the common path.
+    pub departures: Departures,
 }
 
-const _: () = assert!(std::mem::offset_of!(DestState, outer) == 64 && size_of::<DestState>() == 192);
+const _: () = assert!(std::mem::offset_of!(DestState, outer) == 64 && size_of::<DestState>() == 256);
+
+/// Of a destination that is in no list.
+const NOWHERE: u32 = u32::MAX;
 
 /// An epoch that never is.
 const NEVER: (u32, u32) = (0, 0);
@@ -77,6 +92,8 @@ impl Default for DestState {
             port: [0; 2],
             weight: 0,
             service: ServiceId(u32::MAX),
+            position: NOWHERE,
+            is_counted: false,
             timeouts: TimeoutsId::default(),
             drain_deadline: None,
             departures: Departures::default(),
@@ -89,9 +106,26 @@ impl Default for DestState {
     }
 }
 
+/// A service's destinations as its scheduler ranks them.
+struct Ranked {
+    ranking: Ranking,
+    /// Whose load has changed since; at most one. A new connection changes its destination's several times in a row.
+    changed: DestId,
+}
+
+impl DestState {
+    /// Whether the way to it has been looked up.
+    pub fn has_way(&self) -> bool {
+        self.way_epoch != NEVER
+    }
+}
+
 /// All destinations by id.
 pub struct Destinations {
     states: Vec<DestState>,
+    /// By service.
+    ranked: Vec<Option<Box<Ranked>>>,
+    real_servers: RealServers,
     counters: SharedCounters,
 }
 
@@ -100,7 +134,8 @@ impl Destinations {
         // the address space for all, so that growing never copies; pages come as they are touched
         let mut states = Vec::new();
         states.reserve_exact(DESTINATIONS_MAX);
-        Ok(Self { states, counters: Arc::new(Mapping::new(DESTINATIONS_MAX)?) })
+        let counters = Arc::new(Mapping::new(DESTINATIONS_MAX)?);
+        Ok(Self { states, ranked: Vec::new(), real_servers: RealServers::default(), counters })
     }
 
     pub fn shared(&self) -> SharedCounters {
@@ -115,6 +150,7 @@ impl Destinations {
         if self.states.len() <= id.index() {
             self.states.resize(id.index() + 1, DestState::default());
         }
+        self.list_real_server(id, RealServers::remove);
         let state = &mut self.states[id.index()];
         *state = match destination {
             None => DestState::default(),
@@ -122,11 +158,14 @@ impl Destinations {
                 forward: d.forward,
                 available: d.available,
                 keeps: d.available && (d.weight > 0 || !d.departures.reschedule_udp),
-                overloaded: state.overloaded,
+                // a threshold that was lifted is only felt with the next connection (__ip_vs_update_dest)
+                overloaded: state.overloaded && d.threshold_upper != 0 && d.threshold_upper <= state.threshold_upper,
                 address: d.address,
                 port: d.port.to_be_bytes(),
                 weight: d.weight,
                 service: d.service,
+                position: if state.service == d.service { state.position } else { NOWHERE },
+                is_counted: state.is_counted,
                 timeouts: d.timeouts,
                 drain_deadline: state.drain_deadline,
                 departures: d.departures,
@@ -135,7 +174,20 @@ impl Destinations {
                 ..DestState::default()
             },
         };
-        self.judge_load(id);
+        self.list_real_server(id, RealServers::add);
+        self.rank_again(id);
+    }
+
+    /// Takes a NAT destination in use off the list of real servers, or puts it there.
+    fn list_real_server(&mut self, id: DestId, list: impl FnOnce(&mut RealServers, IpAddr, [u8; 2], DestId)) {
+        let DestState { forward, available, address, port, .. } = self.states[id.index()];
+        if available && forward == Forward::Nat {
+            list(&mut self.real_servers, address, port, id);
+        }
+    }
+
+    pub fn real_servers(&self) -> &RealServers {
+        &self.real_servers
     }
 
     /// One more than the greatest id there has been.
@@ -163,13 +215,42 @@ impl Destinations {
         self.counters.get(id.index()).unwrap_or(&self.counters[0])
     }
 
+    /// A connection was scheduled (ip_vs_conn_stats).
+    pub fn count_connection(&self, id: DestId) {
+        self.counters(id).connections.add(1);
+    }
+
+    /// Asks for the memory of a destination whose counts are going to change.
+    #[inline(always)]
+    pub fn prefetch(&self, id: DestId) {
+        if let Some(state) = self.get(id) {
+            prefetch(state);
+            prefetch(self.counters(id));
+        }
+    }
+
     /// A connection begins; new ones are inactive until their first state change.
     pub fn bind(&mut self, id: DestId) {
         let counters = self.counters(id);
-        counters.connections.add(1);
         counters.inactive.increment();
         counters.references.increment();
-        self.judge_load(id);
+        self.counted(id, Self::judge_more);
+    }
+
+    /// A persistence template begins.
+    pub fn bind_template(&mut self, id: DestId) {
+        let counters = self.counters(id);
+        counters.persistent.increment();
+        counters.references.increment();
+        self.counted(id, Self::judge_more);
+    }
+
+    /// A persistence template ends.
+    pub fn unbind_template(&mut self, id: DestId) {
+        let counters = self.counters(id);
+        counters.persistent.decrement();
+        counters.references.decrement();
+        self.counted(id, Self::judge_less);
     }
 
     /// A connection ends.
@@ -181,31 +262,133 @@ impl Destinations {
             counters.active.decrement()
         }
         counters.references.decrement();
-        self.judge_load(id);
+        self.counted(id, Self::judge_less);
     }
 
     /// A connection becomes active or inactive.
-    pub fn set_active(&self, id: DestId, active: bool) {
+    pub fn set_active(&mut self, id: DestId, active: bool) {
         let counters = self.counters(id);
         let (more, less) =
             if active { (&counters.active, &counters.inactive) } else { (&counters.inactive, &counters.active) };
         more.increment();
         less.decrement();
+        if self.states.get(id.index()).is_some_and(|state| state.is_counted) {
+            self.rank_again(id);
+        }
     }
 
-    /// Overloaded from the upper threshold on until below the lower one, or three quarters of the upper
-    /// (ip_vs_dest_update_overload).
-    fn judge_load(&mut self, id: DestId) {
+    fn counted(&mut self, id: DestId, judge: impl FnOnce(&mut Self, DestId) -> bool) {
+        let has_flipped = judge(self, id);
+        if has_flipped || self.states.get(id.index()).is_some_and(|state| state.is_counted) {
+            self.rank_again(id);
+        }
+    }
+
+    fn total(&self, id: DestId) -> u64 {
         let counters = self.counters(id);
-        let total = counters.active.get().wrapping_add(counters.inactive.get());
-        let Some(state) = self.states.get_mut(id.index()) else { return };
-        let (upper, lower) = (state.threshold_upper, state.threshold_lower);
-        state.overloaded = match (upper, lower) {
-            (0, _) => false,
-            _ if total >= upper => true,
-            (_, 0) => state.overloaded && u64::from(total) * 4 >= u64::from(upper) * 3,
-            _ => state.overloaded && total >= lower,
+        counters.active.get().wrapping_add(counters.inactive.get()).into()
+    }
+
+    /// Overloaded from the upper threshold on (ip_vs_bind_dest). True when that has changed, ...
+    fn judge_more(&mut self, id: DestId) -> bool {
+        let total = self.total(id);
+        let Some(state) = self.states.get_mut(id.index()) else { return false };
+        let before = state.overloaded;
+        state.overloaded |= state.threshold_upper != 0 && total >= state.threshold_upper.into();
+        state.overloaded != before
+    }
+
+    /// ... until below the lower one, or three quarters of the upper (ip_vs_unbind_dest).
+    fn judge_less(&mut self, id: DestId) -> bool {
+        let total = self.total(id);
+        let Some(state) = self.states.get_mut(id.index()) else { return false };
+        let before = state.overloaded;
+        state.overloaded &= match (u64::from(state.threshold_upper), u64::from(state.threshold_lower)) {
+            (0, 0) => false,
+            (upper, 0) => total * 4 >= upper * 3,
+            (_, lower) => total >= lower,
         };
+        state.overloaded != before
+    }
+}
+
+/// Ranking: what schedulers go by follows every change of a count, a threshold's state or a weight.
+impl Destinations {
+    /// The service's list and scheduler are these from now on; `None`: it is gone. `old` is the list up to now.
+    pub fn set_list(&mut self, service: ServiceId, old: Option<&Pool>, new: Option<(SchedulerKind, &Pool)>) {
+        for candidate in old.into_iter().flat_map(Pool::candidates) {
+            self.place(candidate.id, NOWHERE, false);
+        }
+        if self.ranked.len() <= service.index() {
+            self.ranked.resize_with(service.index() + 1, || None);
+        }
+        let before = self.ranked[service.index()].take();
+        self.ranked[service.index()] = new.map(|(kind, pool)| self.rank_all(before, kind, pool));
+    }
+
+    fn place(&mut self, id: DestId, position: u32, is_counted: bool) {
+        if let Some(state) = self.states.get_mut(id.index()) {
+            (state.position, state.is_counted) = (position, is_counted);
+        }
+    }
+
+    /// In the memory that the ranking `before` leaves, when it is of the same kind.
+    fn rank_all(&mut self, before: Option<Box<Ranked>>, kind: SchedulerKind, pool: &Pool) -> Box<Ranked> {
+        let loads = pool.candidates().iter().map(|c| self.load(c.id));
+        let mut ranked = match before {
+            Some(mut ranked) if ranked.ranking.kind() == kind => {
+                ranked.ranking.refill(loads);
+                ranked
+            }
+            _ => Box::new(Ranked { ranking: Ranking::new(kind, loads), changed: DestId::NONE }),
+        };
+        ranked.changed = DestId::NONE;
+        let is_counted = ranked.ranking.follows_counts();
+        for (candidate, position) in pool.candidates().iter().zip(0..) {
+            self.place(candidate.id, position, is_counted);
+        }
+        ranked
+    }
+
+    /// The ranking of a service's destinations, for its scheduler; see [`Destinations::catch_up`].
+    #[inline]
+    pub fn ranking(&self, service: ServiceId) -> Option<&Ranking> {
+        self.ranked.get(service.index())?.as_ref().map(|ranked| &ranked.ranking)
+    }
+
+    /// The load of `id` has changed. That of the one before it has settled by now and goes into the ranking.
+    #[inline]
+    fn rank_again(&mut self, id: DestId) {
+        let Some(&DestState { service, position, .. }) = self.states.get(id.index()) else { return };
+        let Some(Some(ranked)) = self.ranked.get_mut(service.index()) else { return };
+        if ranked.changed != id {
+            let before = std::mem::replace(&mut ranked.changed, id);
+            ranked.ranking.prefetch(position as usize);
+            self.settle(service, before);
+        }
+    }
+
+    /// Makes the service's ranking what the loads are now.
+    #[inline]
+    pub fn catch_up(&mut self, service: ServiceId) {
+        if let Some(Some(ranked)) = self.ranked.get_mut(service.index()) {
+            let changed = std::mem::replace(&mut ranked.changed, DestId::NONE);
+            self.settle(service, changed);
+        }
+    }
+
+    #[inline]
+    fn settle(&mut self, service: ServiceId, id: DestId) {
+        let Some(&DestState { position, .. }) = self.get(id) else { return };
+        let load = self.load(id);
+        if let Some(Some(ranked)) = self.ranked.get_mut(service.index()) {
+            ranked.ranking.set(position as usize, load);
+        }
+    }
+
+    fn load(&self, id: DestId) -> Load {
+        let weight = self.get(id).map_or(0, |state| state.weight);
+        Load::of(id, weight, self)
     }
 }
 

@@ -4,27 +4,31 @@
 //! the cache misses of its packets overlap: parse; hash, with the index bucket on its way; guess, with the connection
 //! on its way. Then each packet is finished, in order: state, timers, counters, rewriting, sending.
 
+use super::defence::Defence;
 use super::destinations::{Destinations, SharedCounters};
 use super::drain::Drain;
 use super::family::{Family, Packets, PerFamily, Reassemblers, Tables};
 use super::forward::Inbound;
 use super::frame::Frame;
+use super::ftp::Sessions;
 use super::icmp::RateLimit;
 use super::nd;
 use super::network::NetworkState;
 use super::outlet::Outlet;
-use super::pick_up::PickUp;
+use super::pick_up::{ALWAYS, PickUp};
 use super::reassemble::{Geometry, Reassembler};
 use super::services::Services;
 use super::snapshot::Snapshot;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
+use crate::model::timeouts::REARM_S;
 use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
 use crate::tables::connections::{ConnId, Direction, Key};
 use crate::tables::memory::NoMemory;
+use crate::tables::names::{NAMES_MAX, Names};
 use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
 use crate::wire::ip::{Ip, IpHeader};
-use crate::wire::ip_protocol::{TCP, UDP};
+use crate::wire::ip_protocol::{AH, ESP, SCTP, TCP, UDP};
 use crate::wire::parse::{Kind, Malformed, Parsed, parse_into};
 use arrayvec::ArrayVec;
 use std::sync::Arc;
@@ -42,6 +46,8 @@ pub struct Packet<A> {
     came_in_fragments: u16,
     /// The frame came to a group address of its link.
     pub to_group: bool,
+    /// SCTP: the chunk that moves the connection's state, where there is one.
+    pub chunk: Option<u8>,
     /// Why it goes no further than parsing.
     refused: Option<DropReason>,
 }
@@ -85,6 +91,7 @@ pub struct Director<F: Frame> {
     pub(super) connections: Tables,
     pub(super) destinations: Destinations,
     pub(super) services: Services,
+    pub(super) ftp: Sessions,
     pub(super) network: NetworkState<F>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) timeouts: Arc<TimeoutSets>,
@@ -99,6 +106,9 @@ pub struct Director<F: Frame> {
     pub(super) pmtu_disc: bool,
     /// Connections from this entry on are to be looked through for those whose destination was removed.
     pub(super) orphans_from: PerFamily<Option<u32>>,
+    /// What templates are told apart by besides their clients.
+    pub(super) names: Names,
+    pub(super) defence: Defence,
     pub(super) drain: Drain,
     pub(super) ip_id: u64,
     /// Of several workers only one announces addresses.
@@ -121,6 +131,7 @@ impl<F: Frame> Director<F> {
             connections: Tables::new(capacity, seeds, now.tick())?,
             destinations: Destinations::new()?,
             services: Services::default(),
+            ftp: Sessions::default(),
             network: NetworkState::default(),
             snapshot: Arc::default(),
             timeouts: Arc::default(),
@@ -131,6 +142,8 @@ impl<F: Frame> Director<F> {
             secure_tcp: false,
             pmtu_disc: true,
             orphans_from: PerFamily::default(),
+            names: Names::new(NAMES_MAX, seeds[1])?,
+            defence: Defence::default(),
             drain: Drain::default(),
             ip_id: seeds[0] ^ seeds[3],
             announces: worker == WorkerId(0),
@@ -241,6 +254,9 @@ impl<F: Frame> Director<F> {
         if self.orphans_from.v4.is_some() || self.orphans_from.v6.is_some() {
             self.end_orphans();
         }
+        if self.snapshot.settings.drop_entry == ALWAYS {
+            self.drop_entries();
+        }
         self.give_up_fragments(out);
         self.network.maintain(now, &self.counters, out);
         if now.since(self.ticked) >= 1_000_000 {
@@ -309,9 +325,20 @@ impl<F: Frame> Director<F> {
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         let is_flow = packet.parsed.kind == A::KIND && matches!(packet.parsed.protocol, TCP | UDP);
-        if !is_flow || packet.parsed.fragment || packet.to_group {
+        if !is_flow || packet.parsed.fragment || packet.to_group | packet.parsed.has_options() {
             return self.finish_other(frame, packet, out);
         }
+        self.follow(frame, packet, out)
+    }
+
+    /// A packet with ports goes the way of its connection, if there is one.
+    #[inline(always)]
+    pub(super) fn follow<A: Family>(
+        &mut self,
+        frame: F,
+        packet: &Packet<A>,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
         match self.connections.table::<A>().confirm(packet.guess, &packet.key, packet.hash) {
             Some((id, direction)) => {
                 if !self.tick.is_before(self.connections.table::<A>().get(id).timer.deadline) {
@@ -326,7 +353,7 @@ impl<F: Frame> Director<F> {
         }
     }
 
-    /// The connection's time is up; its timer has just not been looked at yet.
+    /// The connection's time is up; its timer has just not been looked at yet. One that others depend on lives on.
     #[cold]
     fn finish_expired<A: Family>(
         &mut self,
@@ -335,6 +362,11 @@ impl<F: Frame> Director<F> {
         id: ConnId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
+        let connections = self.connections.table_mut::<A>();
+        if connections.get(id).controlled > 0 {
+            connections.set_deadline(id, self.tick.plus(REARM_S * Tick::PER_S));
+            return self.follow(frame, packet, out);
+        }
         self.end::<A>(id);
         self.no_connection(frame, packet, out)
     }
@@ -353,10 +385,31 @@ impl<F: Frame> Director<F> {
                 self.neighbour_discovery(frame, packet, out)
             }
             // what a whole link can hear belongs to no connection (ip_vs_in_hook: PACKET_HOST only)
-            _ if matches!(packet.parsed.protocol, TCP | UDP) => Err(DropReason::Multicast),
+            _ if packet.to_group && has_connections(packet.parsed.protocol) => Err(DropReason::Multicast),
+            _ if packet.parsed.has_options() => self.with_options(frame, packet, out),
+            _ => self.finish_rare(frame, packet, out),
+        }
+    }
+
+    /// What is not TCP or UDP, or has options that have been seen to.
+    #[cold]
+    pub(super) fn finish_rare<A: Family>(
+        &mut self,
+        frame: F,
+        packet: &Packet<A>,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        match packet.parsed.protocol {
+            TCP | UDP => self.follow(frame, packet, out),
+            SCTP => self.sctp(frame, packet, out),
+            AH | ESP => self.ipsec(frame, packet, out),
             _ => self.no_connection(frame, packet, out),
         }
     }
+}
+
+fn has_connections(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | SCTP | AH | ESP)
 }
 
 /// The head ended inside the headers: with more of the frame in it, parsing may get further.

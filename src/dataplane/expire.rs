@@ -4,6 +4,7 @@ use super::destinations::DestState;
 use super::director::Director;
 use super::family::Family;
 use super::frame::Frame;
+use crate::model::state::TEMPLATE_ASSURED;
 use crate::model::timeouts::REARM_S;
 use crate::model::{DestId, Tick};
 use crate::tables::connections::{Conn, ConnId, Due, flags};
@@ -15,6 +16,10 @@ const BATCH: usize = 16;
 
 /// Entries looked at between two bursts while connections of removed destinations are sought.
 const ORPHANS_PER_POLL: usize = 64;
+
+pub(super) fn is_assured<A: Family>(conn: &Conn<A>) -> bool {
+    conn.has(flags::TEMPLATE) && conn.state & TEMPLATE_ASSURED != 0
+}
 
 impl<F: Frame> Director<F> {
     /// Looks at up to `budget` timers of each family that have come up.
@@ -30,6 +35,9 @@ impl<F: Frame> Director<F> {
             let more = self.collect_due::<A>(now, &mut budget, &mut due);
             for id in &due {
                 self.connections.table::<A>().prefetch_remove(*id);
+            }
+            for id in &due {
+                self.destinations.prefetch(self.connections.table::<A>().get(*id).dest);
             }
             for id in due {
                 self.expire_or_keep::<A>(id, now);
@@ -58,6 +66,7 @@ impl<F: Frame> Director<F> {
     fn expire_or_keep<A: Family>(&mut self, id: ConnId, now: Tick) {
         let connections = self.connections.table_mut::<A>();
         if connections.get(id).controlled > 0 {
+            connections.get_mut(id).timeout = REARM_S * Tick::PER_S;
             connections.file_again(id, now, REARM_S * Tick::PER_S);
             return;
         }
@@ -85,18 +94,53 @@ impl<F: Frame> Director<F> {
                 orphans.push(id);
             }
         });
-        orphans.into_iter().for_each(|id| self.end::<A>(id));
+        orphans.into_iter().for_each(|id| self.end_orphan::<A>(id));
         *self.orphans_from.of_mut::<A>() = (next != 0).then_some(next);
     }
 
-    /// Ends a connection now.
+    /// Ends a connection now. One that others depend on only lets no more packets find it, and ends after them.
     pub(super) fn end<A: Family>(&mut self, id: ConnId) {
-        let conn = self.connections.table_mut::<A>().remove(id);
+        let connections = self.connections.table_mut::<A>();
+        if connections.get(id).controlled > 0 {
+            return connections.hide(id);
+        }
+        let conn = connections.remove(id);
         self.ended(&conn);
+    }
+
+    /// With what controlled it alone.
+    fn end_orphan<A: Family>(&mut self, id: ConnId) {
+        let connections = self.connections.table::<A>();
+        // an orphan's controller is most often an orphan itself, and has gone with it
+        let Some(&Conn { control, controlled: 0, .. }) = connections.at(id.0) else { return };
+        self.delete::<A>(id);
+        if self.connections.table::<A>().at(control).is_some_and(|controller| controller.controlled == 0) {
+            self.delete::<A>(ConnId(control));
+        }
+    }
+
+    /// Ends a connection now that controls none, and then what controls it, unless that has others, or is a template that
+    /// was of use before (ip_vs_conn_del).
+    pub(super) fn delete<A: Family>(&mut self, id: ConnId) {
+        let mut id = id;
+        loop {
+            let conn = self.connections.table_mut::<A>().remove(id);
+            self.ended(&conn);
+            match self.connections.table::<A>().at(conn.control) {
+                Some(controller) if controller.controlled == 0 && !is_assured(controller) => id = ConnId(conn.control),
+                _ => return,
+            }
+        }
     }
 
     fn ended<A: Family>(&mut self, conn: &Conn<A>) {
         self.counters.connections_expired.add(1);
+        if conn.has(flags::HELPED) {
+            self.ftp.remove(conn.extra);
+        }
+        if conn.has(flags::TEMPLATE) {
+            return self.template_ended(conn);
+        }
         if conn.dest != DestId::NONE && !conn.has(flags::UNBOUND) {
             self.destinations.unbind(conn.dest, conn.has(flags::INACTIVE));
         }

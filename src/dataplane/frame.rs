@@ -3,6 +3,9 @@
 //! A frame is contiguous headers (the *head*, its first segment) plus a chain of further segments, from the
 //! destination MAC address to the last payload byte, without FCS. Dropping a frame gives its memory back.
 
+use crate::wire::checksum::Sum;
+use std::ops::Range;
+
 /// One Ethernet frame, owned.
 pub trait Frame: Sized {
     /// The bytes of the first segment.
@@ -46,6 +49,17 @@ pub trait Frame: Sized {
     #[must_use]
     fn leave_udp_checksum(&mut self, _l3: usize, _l3_len: usize) -> bool {
         false
+    }
+
+    /// The sum over the bytes in `range`, as far as there are any.
+    fn sum(&self, range: Range<usize>) -> Sum {
+        let mut at = 0;
+        Sum::of_segments(self.segments().map(|segment| {
+            let within = |offset: usize| offset.saturating_sub(at).min(segment.len());
+            let part = &segment[within(range.start)..within(range.end).max(within(range.start))];
+            at += segment.len();
+            part
+        }))
     }
 
     /// Asks the processor to fetch the bytes that parsing will look at first.

@@ -6,7 +6,7 @@ use super::frame::Frame;
 use super::outlet::Outlet;
 use crate::model::Time;
 use crate::model::limits::ICMP_ERRORS_BURST;
-use crate::tables::connections::{Direction, flags};
+use crate::tables::connections::{Direction, Key, flags};
 use crate::wire::Header;
 use crate::wire::ethernet::EthernetHeader;
 use crate::wire::ip::{ERROR_LEN_MAX, IpError, IpHeader, QUOTE_LEN_MAX};
@@ -53,42 +53,50 @@ impl<F: Frame> Director<F> {
         error: IpError,
         out: &mut impl Outlet<F>,
     ) {
-        if let Some(len) = self.make_icmp_error(frame, packet, error, out) {
+        let mut quote = [0; QUOTE_LEN_MAX];
+        let len = usize::from(packet.parsed.ip_len).min(quote.len());
+        if self.has_a_voice(packet) && frame.copy_out(packet.parsed.l3.into(), &mut quote[..len]) {
+            self.answer(&quote[..len], &packet.key, error, out);
+        } else {
+            self.counters.icmp_suppressed.add(1);
+        }
+    }
+
+    /// About a packet that is its service's by its mark the kernel answers in the name of the packet's destination; where
+    /// that is no address of its own, it cannot.
+    fn has_a_voice<A: Family>(&self, packet: &Packet<A>) -> bool {
+        let is_ours = || self.network.local(packet.key.destination.to_ip()).is_some();
+        A::IS_V6 || self.service_of_mark(packet).is_none() || is_ours()
+    }
+
+    /// As [`Director::send_icmp_error`], about a packet of which there is no more than `quote`.
+    pub(super) fn answer<A: Family>(&mut self, quote: &[u8], key: &Key<A>, error: IpError, out: &mut impl Outlet<F>) {
+        if let Some(len) = self.make_icmp_error::<A>(quote, error, out) {
             self.counters.icmp_sent.add(1);
-            self.count_icmp_error(packet, len);
+            self.count_icmp_error(key, len);
         } else {
             self.counters.icmp_suppressed.add(1);
         }
     }
 
     /// On its way out the kernel takes an error about a DR or TUN connection's packet for its server's and counts it.
-    fn count_icmp_error<A: Family>(&self, packet: &Packet<A>, len: usize) {
-        let Some((id, Direction::In)) = self.connections.table::<A>().find(&packet.key) else { return };
+    fn count_icmp_error<A: Family>(&self, key: &Key<A>, len: usize) {
+        let Some((id, Direction::In)) = self.connections.table::<A>().find(key) else { return };
         let conn = self.connections.table::<A>().get(id);
-        if !conn.has(flags::NAT) && self.destinations.get(conn.dest).is_some_and(|dest| dest.available) {
-            let counters = self.destinations.counters(conn.dest);
-            counters.out_packets.add(1);
-            counters.out_bytes.add(len as u64);
+        if !conn.has(flags::NAT) {
+            self.count_out(conn.dest, len);
         }
     }
 
     /// The length of its IP packet.
-    fn make_icmp_error<A: Family>(
-        &mut self,
-        frame: &F,
-        packet: &Packet<A>,
-        error: IpError,
-        out: &mut impl Outlet<F>,
-    ) -> Option<usize> {
-        let mut quote = [0; QUOTE_LEN_MAX];
-        let len = usize::from(packet.parsed.ip_len).min(quote.len());
-        if !frame.copy_out(packet.parsed.l3.into(), &mut quote[..len]) || !A::may_answer(error, &quote[..len]) {
+    fn make_icmp_error<A: Family>(&mut self, quote: &[u8], error: IpError, out: &mut impl Outlet<F>) -> Option<usize> {
+        if !A::may_answer(error, quote) {
             return None;
         }
         if !self.icmp_limit.take(self.now, self.snapshot.settings.icmp_errors_per_s) {
             return None;
         }
-        let cause = A::Header::of(&quote)?;
+        let cause = A::Header::of(quote)?;
         let (client, destination) = (cause.from(), cause.to());
         let way = self.network.way_to(client, self.now).ok()?;
         let source = match self.network.local(destination.to_ip()) {
@@ -97,7 +105,7 @@ impl<F: Frame> Director<F> {
         };
         let mut bytes = [0; ERROR_LEN_MAX];
         let id = self.next_ip_id();
-        let written = A::write_error(error, &mut bytes, &quote[..len], source, id)?;
+        let written = A::write_error(error, &mut bytes, quote, source, id)?;
         let mut reply = out.alloc()?;
         if !reply.extend(&[0; EthernetHeader::LEN]) || !reply.extend(&bytes[..written]) {
             return None;

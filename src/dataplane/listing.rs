@@ -3,14 +3,16 @@
 use super::director::Director;
 use super::family::Family;
 use super::frame::Frame;
-use crate::model::state::state_name;
+use crate::model::state::{state_name, template_state_name};
 use crate::model::{Protocol, Tick};
 use crate::tables::connections::{Conn, flags};
+use crate::tables::names::NAME_LEN_MAX;
 use crate::wire::address::{Ip4, Ip6};
+use arrayvec::ArrayVec;
 use std::net::{IpAddr, SocketAddr};
 
 /// A connection as a listing shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionRow {
     pub protocol: Protocol,
     pub client: SocketAddr,
@@ -21,7 +23,12 @@ pub struct ConnectionRow {
     pub is_template: bool,
     /// Ticks until it expires; negative: its time is up.
     pub expires_ticks: i32,
+    /// What a persistence engine tells the template's clients apart by.
+    pub engine_data: Option<EngineData>,
 }
+
+/// A copy, as the row goes to another thread.
+pub type EngineData = ArrayVec<u8, NAME_LEN_MAX>;
 
 impl ConnectionRow {
     pub fn expires_s(&self) -> u32 {
@@ -64,9 +71,10 @@ impl<F: Frame> Director<F> {
             client: at(conn.client.to_ip(), conn.client_port),
             virt: at(conn.virt.to_ip(), conn.virtual_port),
             server: at(server, conn.server_port),
-            state: if is_template { "NONE" } else { state_name(protocol, conn.state) },
+            state: if is_template { template_state_name(conn.state) } else { state_name(protocol, conn.state) },
             is_template,
             expires_ticks: conn.timer.deadline.since(self.tick),
+            engine_data: (is_template && conn.extra != 0).then(|| self.names.get(conn.extra).iter().copied().collect()),
         }
     }
 }

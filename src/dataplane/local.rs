@@ -7,7 +7,7 @@ use super::outlet::Outlet;
 use crate::model::DropReason;
 use crate::wire::Header;
 use crate::wire::ip::{IpError, IpHeader};
-use crate::wire::ip_protocol::{SCTP, TCP, UDP};
+use crate::wire::ip_protocol::{NO_NEXT_HEADER, SCTP, TCP, UDP};
 
 impl<F: Frame> Director<F> {
     /// A packet to an address of ours that belongs to no connection and no service.
@@ -23,6 +23,8 @@ impl<F: Frame> Director<F> {
             // a host answers these with a RST or an ABORT of its own
             TCP | SCTP => return Err(DropReason::NoService),
             UDP => return self.nobody_there(&frame, packet, IpError::PortUnreachable, out),
+            // nothing is in it, by its own word (RFC 8200 §4.7)
+            NO_NEXT_HEADER if A::IS_V6 => return Err(DropReason::NoService),
             _ => return self.nobody_there(&frame, packet, IpError::ProtocolUnreachable, out),
         }
         self.echo_reply(frame, packet, out)

@@ -4,6 +4,7 @@ use super::destinations::Way;
 use super::family::PerFamily;
 use super::frame::Frame;
 use super::outlet::Outlet;
+use super::path_mtu::PathMtus;
 use super::snapshot::{Interface, Network};
 use super::{arp, nd};
 use crate::model::limits::{HELD_MAX, HELD_PER_NEIGHBOUR_MAX};
@@ -65,8 +66,9 @@ pub struct NetworkState<F> {
     pub neighbours: Neighbours,
     held: Vec<Option<Held<F>>>,
     held_free: Vec<u16>,
-    /// Counts changes of the configured network.
-    epoch: u32,
+    /// Counts changes of the configured network and of path MTUs.
+    pub(super) epoch: u32,
+    pub(super) path_mtus: PathMtus,
     /// Virtual addresses that have just appeared, to be announced.
     pub announcements: Vec<(InterfaceId, IpAddr)>,
     maintained: Time,
@@ -84,6 +86,7 @@ impl<F: Frame> Default for NetworkState<F> {
             held: (0..HELD_MAX).map(|_| None).collect(),
             held_free: (1..HELD_MAX as u16).rev().collect(),
             epoch: 1,
+            path_mtus: PathMtus::default(),
             announcements: vec![],
             maintained: Time(0),
         }
@@ -235,7 +238,8 @@ impl<F: Frame> NetworkState<F> {
         let interface = self.interfaces.get(entry.interface.index()).ok_or(DropReason::NoRoute)?;
         let elsewhere = || self.interfaces.iter().find_map(|other| source_on::<A>(other, entry.address));
         let source = source_on::<A>(interface, entry.address).or_else(elsewhere).unwrap_or_default();
-        Ok(Way { neighbour, mtu: interface.mtu, source: source.to_ip() })
+        let mtu = self.path_mtus.clamp(destination.to_ip(), interface.mtu);
+        Ok(Way { neighbour, mtu, source: source.to_ip() })
     }
 
     /// The interface packets to a next hop leave by.
@@ -411,6 +415,7 @@ impl<F: Frame> NetworkState<F> {
             return;
         }
         self.maintained = now;
+        self.maintain_path_mtus(now);
         let look_at = self.neighbours.slots() / 500 + 4;
         let mut work = ArrayVec::<_, 72>::new();
         self.neighbours.maintain(now, look_at.min(work.capacity()), |id, entry, due| work.push((id, entry, due)));

@@ -4,6 +4,7 @@
 //! It is made once for a destination and copied in front of each packet, which then fills in the few fields that are its
 //! own. It is as valid as the way to the destination it was made from.
 
+use super::destinations::Way;
 use super::network::{LINK_HEADER_LEN_MAX, link_header};
 use super::snapshot::Interface;
 use crate::model::{PortId, Tunnel, TunnelChecksum, TunnelKind};
@@ -33,7 +34,7 @@ const ECN_ECT_0: u8 = 2;
 
 /// The headers in front of the packets to one destination. What an IP packet in IPv4 needs is in the first cache line.
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct Outer {
     /// Inner packet bytes that fit; 0 when the link is too small for the tunnel.
     pub mtu: u16,
@@ -167,21 +168,25 @@ fn own_header<A: Ip>(tunnel: Tunnel) -> (u8, ToFill, ArrayVec<u8, 16>) {
 impl Outer {
     /// For packets of family `A` that leave by `interface`. Where there is no address of its own to send from, nothing
     /// fits.
-    pub fn new<A: Ip>(tunnel: Tunnel, interface: &Interface, from: IpAddr, to: IpAddr) -> Self {
-        match (from, to) {
-            _ if from.is_unspecified() => Self::default(),
-            (IpAddr::V4(from), IpAddr::V4(to)) => Self::over::<A, Ip4>(tunnel, interface, from.into(), to.into()),
-            (IpAddr::V6(from), IpAddr::V6(to)) => Self::over::<A, Ip6>(tunnel, interface, from.into(), to.into()),
+    pub fn new<A: Ip>(tunnel: Tunnel, interface: &Interface, way: &Way, to: IpAddr) -> Self {
+        match (way.source, to) {
+            _ if way.source.is_unspecified() => Self::default(),
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                Self::over::<A, Ip4>(tunnel, interface, way.mtu, from.into(), to.into())
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                Self::over::<A, Ip6>(tunnel, interface, way.mtu, from.into(), to.into())
+            }
             _ => Self::default(),
         }
     }
 
-    fn over<A: Ip, O: Carry>(tunnel: Tunnel, interface: &Interface, from: O, to: O) -> Self {
+    fn over<A: Ip, O: Carry>(tunnel: Tunnel, interface: &Interface, mtu: u16, from: O, to: O) -> Self {
         let link = link_header(interface, O::ETHERTYPE);
         let (protocol, to_fill, own) = own_header::<A>(tunnel);
         let (ip, sum) = O::template(from, to, protocol);
         let overhead = (O::HEADER_LEN + own.len()) as u16;
-        let fits = interface.mtu.saturating_sub(overhead);
+        let fits = mtu.saturating_sub(overhead);
         let mut outer = Self {
             mtu: if fits < O::MTU_MIN { 0 } else { fits },
             overhead,

@@ -9,7 +9,7 @@ use crate::model::{DestId, ServiceId};
 use std::sync::Arc;
 
 /// Of the kernel's modes of defence.
-const ALWAYS: u8 = 3;
+pub(super) const ALWAYS: u8 = 3;
 
 /// A snapshot on its way in.
 pub struct PickUp {
@@ -84,7 +84,7 @@ impl<F: Frame> Director<F> {
     fn take_over(&mut self, pick_up: &PickUp, step: Step) {
         let snapshot = &pick_up.snapshot;
         match step {
-            Step::Service(id) => self.services.set(id, snapshot.services.get(id.index())),
+            Step::Service(id) => self.services.set(id, snapshot.services.get(id.index()), &mut self.destinations),
             Step::Destination(id) => {
                 let destination = snapshot.destinations.get(id.index()).map(|d| &**d);
                 let is_available = destination.is_some_and(|d| d.available);

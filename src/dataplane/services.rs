@@ -28,11 +28,15 @@ impl Services {
     }
 
     /// Takes over a service as the control thread describes it now; `None`: it is gone.
-    pub fn set(&mut self, id: ServiceId, service: Option<&Arc<Service>>) {
+    pub fn set(&mut self, id: ServiceId, service: Option<&Arc<Service>>, destinations: &mut Destinations) {
         if self.states.len() <= id.index() {
             self.states.resize_with(id.index() + 1, || None);
         }
         let slot = &mut self.states[id.index()];
+        let old = slot.as_ref().map(|state| &*state.service);
+        if !service.is_some_and(|new| old.is_some_and(|old| has_list_of(new, old))) {
+            destinations.set_list(id, old.map(|old| &*old.pool), service.map(|new| (new.scheduler, &*new.pool)));
+        }
         match (service, &mut *slot) {
             (None, _) => *slot = None,
             (Some(new), Some(state)) if state.service.key == new.key => {
@@ -63,10 +67,16 @@ impl Services {
     }
 
     /// The destination for a new connection.
-    pub fn schedule(&mut self, id: ServiceId, loads: &Destinations, flow: &Flow) -> Option<DestId> {
+    pub fn schedule(&mut self, id: ServiceId, destinations: &mut Destinations, flow: &Flow) -> Option<DestId> {
         let state = self.states.get_mut(id.index())?.as_mut()?;
         let Service { pool, plan, .. } = &*state.service;
-        let position = state.scheduler.schedule(pool, plan, loads, flow)?;
+        destinations.catch_up(id);
+        let position = state.scheduler.schedule(pool, plan, destinations.ranking(id)?, destinations, flow)?;
         pool.candidates().get(position).map(|c| c.id)
     }
+}
+
+/// The same scheduler, of the same destinations in the same order.
+fn has_list_of(new: &Service, old: &Service) -> bool {
+    new.key == old.key && new.scheduler == old.scheduler && new.pool.is_edit_of(&old.pool)
 }

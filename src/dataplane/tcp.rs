@@ -85,6 +85,11 @@ pub fn may_start(flags: u8, sloppy: bool) -> bool {
     flags & RST == 0 && (sloppy || flags & SYN != 0)
 }
 
+/// Whether it ends the connection, whatever else it says.
+pub fn is_reset(flags: u8) -> bool {
+    flags & RST != 0
+}
+
 /// Whether this may ask for a new connection on an old tuple: any SYN, as in the kernel (is_new_conn).
 #[inline(always)]
 pub fn is_new_connection(flags: u8) -> bool {

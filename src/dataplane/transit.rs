@@ -5,6 +5,7 @@ use super::family::Family;
 use super::frame::Frame;
 use super::outlet::Outlet;
 use crate::model::DropReason;
+use crate::tables::connections::Direction;
 use crate::wire::Header;
 use crate::wire::ip::{IpError, IpHeader};
 
@@ -16,7 +17,9 @@ impl<F: Frame> Director<F> {
         packet: &Packet<A>,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        if !self.snapshot.settings.forward {
+        let related = if packet.parsed.protocol == A::ICMP { self.related(&mut frame, packet)? } else { None };
+        let is_of_nat = related.is_some_and(|related| self.is_of_nat(&related));
+        if !self.snapshot.settings.forward && !is_of_nat {
             return Err(DropReason::ForwardOff);
         }
         let l3 = usize::from(packet.parsed.l3);
@@ -33,11 +36,21 @@ impl<F: Frame> Director<F> {
             found => found?,
         };
         let mtu = self.network.mtu_of(next_hop);
-        self.check_mtu(&frame, packet, mtu, out)?;
+        if packet.wire_len() > mtu {
+            self.refuse_too_long(&frame, packet, mtu, out)?;
+        }
         let ip = A::Header::at_mut(frame.head_mut(), l3).ok_or(DropReason::Internal)?;
         ip.take_hop();
+        match related {
+            Some(related) if related.direction == Direction::In => {
+                return self.forward_error_in(frame, packet, &related, out);
+            }
+            Some(related) => self.turn_error_out(&mut frame, packet, &related)?,
+            None if self.snapshot.settings.nat_icmp_send => self.refuse_unasked(&frame, packet, out)?,
+            None => {}
+        }
         self.send::<A>(frame, l3, (next_hop, mtu), packet.wire_len(), out)?;
-        self.counters.transit.add(1);
+        self.counters.transit.add(u64::from(!is_of_nat));
         Ok(())
     }
 }

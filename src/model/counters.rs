@@ -66,7 +66,7 @@ const _: () = assert!(size_of::<DestCounters>() == 64);
 pub struct WorkerCounters {
     pub received: Counter,
     pub transmitted: Counter,
-    /// Packets the director answered or absorbed itself: ARP, ping, ICMP errors that ended here.
+    /// Packets the director answered or absorbed itself: ARP, ping.
     pub consumed: Counter,
     /// Of the transmitted: those that were no service's.
     pub transit: Counter,

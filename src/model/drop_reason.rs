@@ -31,6 +31,8 @@ drop_reasons! {
     IpHeaderBad "ip_header_bad" "IP version or header length makes no sense";
     IpChecksumBad "ip_checksum_bad" "the IP header checksum is wrong";
     IpLengthBad "ip_length_bad" "the IP length is shorter than its header or longer than the frame";
+    IpOptionsBad "ip_options_bad" "an IP option makes no sense; the sender was told by ICMP";
+    SourceRoute "source_route" "an IP option asks for a route through other hosts";
     L4Truncated "l4_truncated" "too short for its ports or its ICMP header";
     FragmentBad "fragment_bad" "a fragment whose length, offset or ECN field contradicts itself or the others of its packet";
     FragmentOverlap "fragment_overlap" "fragments of one packet that overlap: all of them are dropped (RFC 5722)";
@@ -46,8 +48,10 @@ drop_reasons! {
     NdNotOurs "nd_not_ours" "a neighbour solicitation for an address that is not answered on this port";
     AddressConflict "address_conflict" "an ARP or ND packet in which another station claims an address of ours";
     NoService "no_service" "addressed to a virtual or own address, but no service has this protocol and port";
-    NotSyn "not_syn" "TCP without a connection, and not a SYN that could start one";
+    FtpChecksumBad "ftp_checksum_bad" "on an FTP control connection behind NAT, with a wrong TCP checksum";
+    NotSyn "not_syn" "TCP or SCTP without a connection, and neither a SYN nor an INIT that could start one";
     NoDestination "no_destination" "the service has no destination that may take it; the client was told by ICMP";
+    NoCallId "no_call_id" "the service tells clients apart by the Call-ID of SIP, and it has none";
     TableFull "table_full" "the connection table is full (capacity_per_worker); existing connections go on";
     DropPacket "drop_packet" "one of those that would begin a connection, as `drop_packet` asks for";
     DestinationGone "destination_gone" "its connection's destination was removed";
@@ -58,6 +62,9 @@ drop_reasons! {
     NeighbourQueueFull "neighbour_queue_full" "too many packets wait for the next hop's MAC address";
     NeighbourFailed "neighbour_failed" "the next hop did not answer ARP";
     IcmpUnrelated "icmp_unrelated" "an ICMP message about no connection of ours, or of a type not handled";
+    IcmpChecksumBad "icmp_checksum_bad" "an ICMP error about a connection's packet, with a wrong checksum";
+    TunnelError "tunnel_error" "an ICMP error about a packet in a tunnel of ours; the client was told instead, where it wants to be";
+    Unasked "unasked" "from a NAT destination's port, but of no connection; it was told by ICMP (`nat_icmp_send`)";
     NoHeadroom "no_headroom" "no room in its buffer for the outer header";
     NoBuffer "no_buffer" "the memory pool had no buffer for a packet of the director's own";
     TxFull "tx_full" "the port's transmit queue was full";

@@ -41,6 +41,13 @@ pub const MARK_RULES_MAX: usize = 1024;
 /// Services and destinations of a new snapshot a worker takes over between two bursts.
 pub const PICK_UP_PER_POLL: usize = 16;
 
+/// FTP control connections of a worker that have asked for a passive data connection: each is a logged-in user.
+pub const FTP_SESSIONS_MAX: usize = 65_536;
+
+/// Path MTUs of tunnels that a worker remembers at most, as many as there are ever narrow paths: the kernel has five for
+/// each of 2048 hashes. All are looked through once a second.
+pub const PATH_MTUS_MAX: usize = 4096;
+
 /// Destinations a second that are looked at for a drain deadline that has passed: each at least about once a minute.
 pub const DRAIN_CHECKS_PER_S: usize = 4096;
 

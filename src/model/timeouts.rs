@@ -1,6 +1,7 @@
-//! Timeouts of connection states; the defaults are the kernel's (ip_vs_proto_tcp.c, ip_vs_proto_udp.c).
+//! Timeouts of connection states; the defaults are the kernel's (ip_vs_proto_tcp.c, ip_vs_proto_udp.c,
+//! ip_vs_proto_sctp.c).
 
-use super::state::TcpState;
+use super::state::{SctpState, TcpState};
 use super::time::Tick;
 
 /// Timeouts in ticks.
@@ -9,6 +10,8 @@ pub struct Timeouts {
     /// Indexed by [`TcpState`].
     pub tcp: [u32; TcpState::COUNT],
     pub udp: u32,
+    /// Indexed by [`SctpState`].
+    pub sctp: [u32; SctpState::COUNT],
 }
 
 /// Timeout of a new connection until its first state change (ip_vs_conn.c).
@@ -16,7 +19,7 @@ pub const FIRST_S: u32 = 3;
 /// Extension of a connection that expires while others still depend on it (ip_vs_conn.c).
 pub const REARM_S: u32 = 60;
 
-const fn seconds(values: [u32; TcpState::COUNT]) -> [u32; TcpState::COUNT] {
+const fn seconds<const N: usize>(values: [u32; N]) -> [u32; N] {
     let mut ticks = values;
     let mut i = 0;
     while i < ticks.len() {
@@ -30,6 +33,9 @@ impl Default for Timeouts {
     fn default() -> Self {
         //             NO  ES  SS   SR  FW   TW   CL  CW  LA  LI   SA
         let tcp = seconds([2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120]);
-        Self { tcp, udp: 300 * Tick::PER_S }
+        // a minute is the longest retransmission timeout (RFC 9260 section 16), and a second to spare
+        //              NO I1 IN  CS  CR  CW  CO  CE  ES   SS  SR  SA  RJ CL
+        let sctp = seconds([2, 4, 61, 61, 61, 61, 61, 61, 900, 61, 61, 61, 4, 61]);
+        Self { tcp, udp: 300 * Tick::PER_S, sctp }
     }
 }

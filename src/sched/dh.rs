@@ -15,6 +15,7 @@ pub struct Dh;
 impl Scheduler for Dh {
     const NAME: &'static str = "dh";
     type Plan = ();
+    type Ranking = ();
 
     fn plan(_: &Pool, _: Options) -> Result<(), PlanError> {
         Ok(())
@@ -27,7 +28,7 @@ impl Scheduler for Dh {
     fn update(&mut self, _: &Pool, _: &Pool, _: &()) {}
 
     #[inline]
-    fn schedule<L: Loads>(&mut self, pool: &Pool, _: &(), loads: &L, flow: &Flow) -> Option<usize> {
+    fn schedule<L: Loads>(&mut self, pool: &Pool, _: &(), _: &(), loads: &L, flow: &Flow) -> Option<usize> {
         let bucket = hash_32(fold(flow.destination), BITS) as usize;
         debug_assert!(bucket < BUCKETS);
         let index = bucket.checked_rem(pool.len())?;

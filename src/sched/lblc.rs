@@ -2,13 +2,38 @@
 //! until that is overloaded while another one is half idle. For caches behind a transparent proxy.
 
 use super::cache::Cache;
-use super::{Flow, Loads, Options, PlanError, Pool, Scheduler, load};
+use super::load::{Load, Share};
+use super::ranking::{Measure, Standings};
+use super::wlc::Wlc;
+use super::{Candidate, Flow, Loads, Options, PlanError, Pool, Scheduler};
 use crate::model::{DestId, Time};
 
 /// How long an entry may be idle.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     expiration_ns: u64,
+}
+
+/// For whom nothing is known: wlc. And how idle the idlest is; thresholds do not matter for that.
+pub type Ranking = (Standings<Wlc>, Standings<Idleness>);
+
+/// Active connections for the weight.
+#[derive(Debug)]
+pub struct Idleness;
+
+impl Measure for Idleness {
+    #[inline(always)]
+    fn share(load: Load) -> Option<Share> {
+        (load.weight > 0).then_some(Share { load: load.active.into(), weight: load.weight })
+    }
+}
+
+/// Locality gives way when this destination has more active connections than its weight says, while some other one
+/// has less than half of its own.
+#[inline]
+pub fn should_spill<L: Loads>(ranking: &Ranking, loads: &L, candidate: &Candidate) -> bool {
+    let is_half_idle = |idlest: Share| idlest.load * 2 < idlest.weight.into();
+    loads.active(candidate.id) > candidate.weight && ranking.1.least().is_some_and(is_half_idle)
 }
 
 /// Which destination an address went to.
@@ -20,6 +45,7 @@ pub struct Lblc {
 impl Scheduler for Lblc {
     const NAME: &'static str = "lblc";
     type Plan = Plan;
+    type Ranking = Ranking;
 
     fn plan(_: &Pool, options: Options) -> Result<Plan, PlanError> {
         Ok(Plan { expiration_ns: Time::from_s(options.lblc_expiration_s.into()).0 })
@@ -33,18 +59,25 @@ impl Scheduler for Lblc {
     fn update(&mut self, _: &Pool, _: &Pool, _: &Plan) {}
 
     #[inline]
-    fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Plan, loads: &L, flow: &Flow) -> Option<usize> {
+    fn schedule<L: Loads>(
+        &mut self,
+        pool: &Pool,
+        plan: &Plan,
+        ranking: &Ranking,
+        loads: &L,
+        flow: &Flow,
+    ) -> Option<usize> {
         self.tick(plan, flow.now);
         let cached = self.cache.get(flow.destination, flow.now, drop).and_then(|dest| pool.position(*dest));
         // a hit ignores thresholds
         let is_valid = |&i: &usize| {
             let candidate = &pool.candidates()[i];
-            candidate.weight > 0 && !load::should_spill(pool, loads, candidate)
+            candidate.weight > 0 && !should_spill(ranking, loads, candidate)
         };
         cached.filter(is_valid).or_else(|| {
-            let chosen = load::least_overhead(pool, loads)?;
+            let chosen = ranking.0.first()?;
             // when there is no room the decision stands, unremembered
-            self.cache.put(flow.destination, flow.now, pool.candidates()[chosen].id);
+            self.cache.put(flow.destination, flow.now, pool.candidates().get(chosen)?.id);
             Some(chosen)
         })
     }

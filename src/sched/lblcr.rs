@@ -3,7 +3,8 @@
 //! its most loaded one when it has not changed for a while.
 
 use super::cache::Cache;
-use super::load::{self, Share, overhead};
+use super::lblc::{Ranking, should_spill};
+use super::load::Load;
 use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
 use crate::model::{DestId, Time};
 use hashbrown::HashMap;
@@ -41,6 +42,7 @@ struct Set {
 impl Scheduler for Lblcr {
     const NAME: &'static str = "lblcr";
     type Plan = Plan;
+    type Ranking = Ranking;
 
     fn plan(_: &Pool, options: Options) -> Result<Plan, PlanError> {
         Ok(Plan { expiration_ns: Time::from_s(options.lblcr_expiration_s.into()).0 })
@@ -51,6 +53,9 @@ impl Scheduler for Lblcr {
     }
 
     fn update(&mut self, old: &Pool, new: &Pool, _: &Plan) {
+        if new.is_edit_of(old) {
+            return;
+        }
         let gone = old.candidates().iter().filter(|c| new.position(c.id).is_none());
         for candidate in gone {
             if self.departed.len() == DEPARTED_MAX {
@@ -64,22 +69,29 @@ impl Scheduler for Lblcr {
     }
 
     #[inline]
-    fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Plan, loads: &L, flow: &Flow) -> Option<usize> {
+    fn schedule<L: Loads>(
+        &mut self,
+        pool: &Pool,
+        plan: &Plan,
+        ranking: &Ranking,
+        loads: &L,
+        flow: &Flow,
+    ) -> Option<usize> {
         self.tick(plan, flow.now);
         let Self { cache, members, departed } = self;
         let Some(set) = cache.get(flow.destination, flow.now, |set| *members -= set.members.len()) else {
-            return self.schedule_first(pool, loads, flow);
+            return self.schedule_first(pool, ranking, flow);
         };
         let least = set.least(pool, loads);
         if set.members.len() > 1 && flow.now.since(set.changed) > plan.expiration_ns {
             *members -= usize::from(set.drop_most(pool, departed, loads, flow.now));
         }
         // the chosen one serves even when it was just dropped
-        let is_good = |&i: &usize| !load::should_spill(pool, loads, &pool.candidates()[i]);
+        let is_good = |&i: &usize| !should_spill(ranking, loads, &pool.candidates()[i]);
         least.filter(is_good).or_else(|| {
-            let chosen = load::least_overhead(pool, loads)?;
+            let chosen = ranking.0.first()?;
             if *members < MEMBERS_MAX {
-                *members += usize::from(set.add(pool.candidates()[chosen].id, flow.now));
+                *members += usize::from(set.add(pool.candidates().get(chosen)?.id, flow.now));
             }
             Some(chosen)
         })
@@ -94,9 +106,9 @@ impl Scheduler for Lblcr {
 
 impl Lblcr {
     /// Nothing is known of the address.
-    fn schedule_first<L: Loads>(&mut self, pool: &Pool, loads: &L, flow: &Flow) -> Option<usize> {
-        let chosen = load::least_overhead(pool, loads)?;
-        let set = Set { changed: flow.now, members: vec![pool.candidates()[chosen].id] };
+    fn schedule_first(&mut self, pool: &Pool, ranking: &Ranking, flow: &Flow) -> Option<usize> {
+        let chosen = ranking.0.first()?;
+        let set = Set { changed: flow.now, members: vec![pool.candidates().get(chosen)?.id] };
         if self.members < MEMBERS_MAX && self.cache.put(flow.destination, flow.now, set) {
             self.members += 1;
         }
@@ -108,10 +120,8 @@ impl Set {
     /// The usable member with the least overhead / weight, as an index into the pool.
     fn least<L: Loads>(&self, pool: &Pool, loads: &L) -> Option<usize> {
         let present = self.members.iter().rev().filter_map(|&id| pool.position(id));
-        let usable = present.filter(|&i| pool.is_usable(i, loads)).map(|i| {
-            let candidate = &pool.candidates()[i];
-            (i, Share { load: overhead(loads, candidate.id), weight: candidate.weight })
-        });
+        let shares = present.map(|i| (i, pool.candidates()[i].load(loads)));
+        let usable = shares.filter(|(_, load)| load.is_usable()).map(|(i, load)| (i, load.overhead_share()));
         usable.min_by(|(_, a), (_, b)| a.compare(*b)).map(|(i, _)| i)
     }
 
@@ -120,7 +130,7 @@ impl Set {
         let weight_of = |id| pool.get(id).map(|c| c.weight).or_else(|| departed.get(&id).copied()).unwrap_or(0);
         let shares = self.members.iter().enumerate().map(|(i, &id)| (i, id, weight_of(id)));
         let weighted = shares.filter(|&(_, _, weight)| weight > 0);
-        let shares = weighted.map(|(i, id, weight)| (i, Share { load: overhead(loads, id), weight }));
+        let shares = weighted.map(|(i, id, weight)| (i, Load::of(id, weight, loads).overhead_share()));
         // max_by takes the last of equals: the one that IPVS looks at first
         let most = shares.max_by(|(_, a), (_, b)| a.compare(*b));
         if let Some((i, _)) = most {

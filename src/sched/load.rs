@@ -1,22 +1,49 @@
 //! How loaded destinations are, compared without division.
-//!
-//! One scan of the pool a decision. An index ordered by (load / weight, list order) gives the same answer and may take
-//! the scan's place here.
 
-use super::{Candidate, Loads, Pool};
+use super::Loads;
 use crate::model::DestId;
 use std::cmp::Ordering;
 
-/// IPVS's "overhead": an active connection costs as much as 256 inactive ones.
-#[inline]
-pub fn overhead<L: Loads>(loads: &L, dest: DestId) -> u64 {
-    (u64::from(loads.active(dest)) << 8) + u64::from(loads.inactive(dest))
+/// What schedulers look at of a destination at some moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    pub weight: u32,
+    pub active: u32,
+    pub inactive: u32,
+    /// As [`Loads::is_overloaded`].
+    pub overloaded: bool,
 }
 
-/// Connections on the expected path: the active ones and the one to come. Inactive ones do not count.
-#[inline]
-pub fn expected<L: Loads>(loads: &L, dest: DestId) -> u64 {
-    u64::from(loads.active(dest)) + 1
+impl Load {
+    #[inline]
+    pub fn of<L: Loads>(dest: DestId, weight: u32, loads: &L) -> Self {
+        let [active, inactive] = [loads.active(dest), loads.inactive(dest)];
+        Self { weight, active, inactive, overloaded: loads.is_overloaded(dest) }
+    }
+
+    /// May take new connections: neither quiesced nor above its threshold.
+    #[inline(always)]
+    pub fn is_usable(self) -> bool {
+        self.weight > 0 && !self.overloaded
+    }
+
+    /// IPVS's "overhead": an active connection costs as much as 256 inactive ones.
+    #[inline(always)]
+    pub fn overhead(self) -> u64 {
+        (u64::from(self.active) << 8) + u64::from(self.inactive)
+    }
+
+    /// Connections on the expected path: the active ones and the one to come. Inactive ones do not count.
+    #[inline(always)]
+    pub fn expected(self) -> u64 {
+        u64::from(self.active) + 1
+    }
+
+    /// The overhead with the weight that carries it.
+    #[inline(always)]
+    pub fn overhead_share(self) -> Share {
+        Share { load: self.overhead(), weight: self.weight }
+    }
 }
 
 /// A load and the (positive) weight that carries it.
@@ -27,48 +54,18 @@ pub struct Share {
 }
 
 impl Share {
-    /// By load / weight. The products need 40 + 32 bits.
+    /// Both over their common denominator. The products need 41 + 32 bits.
+    #[inline(always)]
+    pub fn cross(self, other: Self) -> [u128; 2] {
+        [u128::from(self.load) * u128::from(other.weight), u128::from(other.load) * u128::from(self.weight)]
+    }
+
+    /// By load / weight.
     #[inline]
     pub fn compare(self, other: Self) -> Ordering {
-        let ours = u128::from(self.load) * u128::from(other.weight);
-        ours.cmp(&(u128::from(other.load) * u128::from(self.weight)))
+        let [ours, theirs] = self.cross(other);
+        ours.cmp(&theirs)
     }
-}
-
-/// The usable candidate with the least load / weight; of equals, the first in the list.
-#[inline]
-pub fn least<L: Loads>(pool: &Pool, loads: &L, share: impl Fn(&Candidate) -> Share) -> Option<usize> {
-    let usable = pool.candidates().iter().enumerate().filter(|(_, c)| c.is_usable(loads));
-    usable.map(|(i, c)| (i, share(c))).min_by(|(_, a), (_, b)| a.compare(*b)).map(|(i, _)| i)
-}
-
-/// [`least`] by overhead / weight: wlc, and what lblc and lblcr fall back on.
-#[inline]
-pub fn least_overhead<L: Loads>(pool: &Pool, loads: &L) -> Option<usize> {
-    least(pool, loads, |c| Share { load: overhead(loads, c.id), weight: c.weight })
-}
-
-/// [`least`] by the expected delay: sed, and nq when nobody is idle.
-#[inline]
-pub fn least_delay<L: Loads>(pool: &Pool, loads: &L) -> Option<usize> {
-    least(pool, loads, |c| Share { load: expected(loads, c.id), weight: c.weight })
-}
-
-/// The usable candidate with the greatest weight among those `fits` admits; of equals, the first in the list.
-#[inline]
-pub fn heaviest<L: Loads>(pool: &Pool, loads: &L, fits: impl Fn(&Candidate) -> bool) -> Option<usize> {
-    let usable = pool.candidates().iter().enumerate().filter(|(_, c)| c.is_usable(loads) && fits(c));
-    // max_by_key takes the last of equals, so the list is read from its end
-    usable.rev().max_by_key(|(_, c)| c.weight).map(|(i, _)| i)
-}
-
-/// Locality gives way when this destination has more active connections than its weight says, while some other one
-/// has less than half of its own.
-#[inline]
-pub fn should_spill<L: Loads>(pool: &Pool, loads: &L, candidate: &Candidate) -> bool {
-    let active = |c: &Candidate| u64::from(loads.active(c.id));
-    active(candidate) > u64::from(candidate.weight)
-        && pool.candidates().iter().any(|c| active(c) * 2 < u64::from(c.weight))
 }
 
 /// Of weights; 0 divides nothing and counts as absent.

@@ -32,6 +32,7 @@ pub struct Mh;
 impl Scheduler for Mh {
     const NAME: &'static str = "mh";
     type Plan = Plan;
+    type Ranking = ();
 
     fn plan(pool: &Pool, options: Options) -> Result<Plan, PlanError> {
         if pool.len() > SLOTS as usize {
@@ -47,7 +48,7 @@ impl Scheduler for Mh {
     fn update(&mut self, _: &Pool, _: &Pool, _: &Plan) {}
 
     #[inline]
-    fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Plan, loads: &L, flow: &Flow) -> Option<usize> {
+    fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Plan, _: &(), loads: &L, flow: &Flow) -> Option<usize> {
         let port = if plan.port { u32::from(flow.client_port) } else { 0 };
         let client = fold(flow.client).wrapping_add(port);
         let slot = |offset: u32| sip_hash_1_3(client.wrapping_add(offset), KEY_1) % SLOTS;

@@ -1,43 +1,38 @@
 //! Never queue (`ip_vs_nq.c`): the first idle destination in list order, whatever its weight; when nobody is idle, the
 //! shortest expected delay.
 
-use super::{Candidate, load};
-use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
+use super::least::Rule;
+use super::load::{Load, Share};
+use super::ranking::Measure;
 
-/// Decides by the moment alone and remembers nothing.
+/// What it goes by.
 #[derive(Debug)]
 pub struct Nq;
 
-impl Scheduler for Nq {
+impl Rule for Nq {
     const NAME: &'static str = "nq";
-    type Plan = ();
+}
 
-    fn plan(_: &Pool, _: Options) -> Result<(), PlanError> {
-        Ok(())
-    }
-
-    fn new(_: &Pool, _: &()) -> Self {
-        Self
-    }
-
-    fn update(&mut self, _: &Pool, _: &Pool, _: &()) {}
-
-    #[inline]
-    fn schedule<L: Loads>(&mut self, pool: &Pool, _: &(), loads: &L, _: &Flow) -> Option<usize> {
-        let idle = |c: &Candidate| c.is_usable(loads) && loads.active(c.id) == 0;
-        pool.candidates().iter().position(idle).or_else(|| load::least_delay(pool, loads))
+impl Measure for Nq {
+    #[inline(always)]
+    fn share(load: Load) -> Option<Share> {
+        // nothing, over whatever weight: all idle ones are equal, and less than the others
+        let delay = if load.active == 0 { 0 } else { load.expected() };
+        load.is_usable().then_some(Share { load: delay, weight: load.weight })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sched::Loads;
+    use crate::sched::least::Least;
     use crate::sched::testing::*;
     use proptest::prelude::*;
 
     #[test]
     fn an_idle_destination_goes_before_a_quicker_one() {
-        let mut bench = Bench::<Nq>::new(&[100, 1]);
+        let mut bench = Bench::<Least<Nq>>::new(&[100, 1]);
         bench.loads.set(0, 1, 0);
         assert_eq!(bench.pick(), Some(1));
         bench.loads.set(1, 1, 0);
@@ -53,7 +48,7 @@ mod tests {
                     expected = Some(i);
                 }
             }
-            prop_assert_eq!(scene.pick::<Nq>(), expected);
+            prop_assert_eq!(scene.pick::<Least<Nq>>(), expected);
         }
     }
 }

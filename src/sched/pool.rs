@@ -1,9 +1,10 @@
 //! The destinations of a service as schedulers see them.
 
-use super::Loads;
+use super::{Load, Loads};
 use crate::model::{DestId, Family};
 use hashbrown::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// One destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +28,19 @@ impl Candidate {
     pub fn is_usable<L: Loads>(&self, loads: &L) -> bool {
         self.weight > 0 && !loads.is_overloaded(self.id)
     }
+
+    #[inline]
+    pub fn load<L: Loads>(&self, loads: &L) -> Load {
+        Load::of(self.id, self.weight, loads)
+    }
 }
 
 /// The destinations of a service in the kernel's list order: the one added last stands first.
 #[derive(Clone, Debug)]
 pub struct Pool {
     candidates: Vec<Candidate>,
-    positions: HashMap<DestId, u32>,
+    /// Shared with the pools that this one was edited from.
+    positions: Arc<HashMap<DestId, u32>>,
     family: Family,
 }
 
@@ -48,7 +55,22 @@ impl Pool {
     pub fn new(candidates: Vec<Candidate>) -> Self {
         let positions = candidates.iter().enumerate().map(|(i, c)| (c.id, i as u32)).collect();
         let family = if candidates.iter().any(|c| c.address.is_ipv6()) { Family::V6 } else { Family::V4 };
-        Self { candidates, positions, family }
+        Self { candidates, positions: Arc::new(positions), family }
+    }
+
+    /// A pool that this one became by a change of some of its destinations.
+    #[must_use]
+    pub fn changed(&self, candidates: Vec<Candidate>) -> Self {
+        let is_edit = candidates.iter().map(|c| c.id).eq(self.candidates.iter().map(|c| c.id));
+        if is_edit {
+            return Self { candidates, positions: Arc::clone(&self.positions), family: self.family };
+        }
+        Self::new(candidates)
+    }
+
+    /// The same destinations at the same positions, one being an edit of the other. False says nothing.
+    pub fn is_edit_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.positions, &other.positions)
     }
 
     /// Says the service's own family, which [`Pool::new`] guesses wrongly for an IPv4 service with IPv6 destinations
@@ -64,6 +86,11 @@ impl Pool {
     #[inline]
     pub fn candidates(&self) -> &[Candidate] {
         &self.candidates
+    }
+
+    /// The destinations' loads in list order.
+    pub fn loads<L: Loads>(&self, loads: &L) -> impl ExactSizeIterator<Item = Load> + Clone {
+        self.candidates.iter().map(|c| c.load(loads))
     }
 
     #[inline]

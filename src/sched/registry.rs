@@ -1,6 +1,8 @@
 //! The list of schedulers. A new one is a file and a line here; names, help and dispatch come from the line.
 
-use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
+use super::least::Least;
+use super::ranking::Ranking as _;
+use super::{Flow, Load, Loads, Options, PlanError, Pool, Scheduler};
 use crate::model::Time;
 
 /// What is said of a scheduler where people choose one.
@@ -12,7 +14,7 @@ pub struct Entry {
 }
 
 macro_rules! schedulers {
-    ($($kind:ident = $scheduler:path: $summary:literal;)*) => {
+    ($($kind:ident = $scheduler:ty: $summary:literal;)*) => {
         /// A scheduling algorithm by name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum SchedulerKind {
@@ -38,6 +40,59 @@ macro_rules! schedulers {
         #[derive(Debug)]
         pub enum State {
             $($kind($scheduler),)*
+        }
+
+        /// What a worker keeps ready of the loads of one service's destinations.
+        #[derive(Debug)]
+        pub enum Ranking {
+            $($kind(<$scheduler as Scheduler>::Ranking),)*
+        }
+
+        impl Ranking {
+            /// For destinations with these loads, in list order.
+            pub fn new(kind: SchedulerKind, loads: impl ExactSizeIterator<Item = Load> + Clone) -> Self {
+                let mut ranking = match kind {
+                    $(SchedulerKind::$kind => Self::$kind(Default::default()),)*
+                };
+                ranking.refill(loads);
+                ranking
+            }
+
+            pub fn kind(&self) -> SchedulerKind {
+                match self {
+                    $(Self::$kind(_) => SchedulerKind::$kind,)*
+                }
+            }
+
+            /// As [`ranking::Ranking::FOLLOWS_COUNTS`](super::ranking::Ranking::FOLLOWS_COUNTS).
+            pub fn follows_counts(&self) -> bool {
+                match self {
+                    $(Self::$kind(_) => <$scheduler as Scheduler>::Ranking::FOLLOWS_COUNTS,)*
+                }
+            }
+
+            /// As [`ranking::Ranking::refill`](super::ranking::Ranking::refill).
+            pub fn refill(&mut self, loads: impl ExactSizeIterator<Item = Load> + Clone) {
+                match self {
+                    $(Self::$kind(ranking) => ranking.refill(loads),)*
+                }
+            }
+
+            /// As [`ranking::Ranking::set`](super::ranking::Ranking::set).
+            #[inline]
+            pub fn set(&mut self, position: usize, load: Load) {
+                match self {
+                    $(Self::$kind(ranking) => ranking.set(position, load),)*
+                }
+            }
+
+            /// As [`ranking::Ranking::prefetch`](super::ranking::Ranking::prefetch).
+            #[inline]
+            pub fn prefetch(&self, position: usize) {
+                match self {
+                    $(Self::$kind(ranking) => ranking.prefetch(position),)*
+                }
+            }
         }
 
         impl Plan {
@@ -82,12 +137,21 @@ macro_rules! schedulers {
                 }
             }
 
-            /// As [`Scheduler::schedule`]. Nobody takes the connection when state and plan are of different kinds,
-            /// which is a forgotten [`State::update`].
+            /// As [`Scheduler::schedule`]. Nobody takes the connection when state, plan and ranking are of different
+            /// kinds, which is a forgotten [`State::update`].
             #[inline]
-            pub fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Plan, loads: &L, flow: &Flow) -> Option<usize> {
-                match (self, plan) {
-                    $((Self::$kind(state), Plan::$kind(plan)) => state.schedule(pool, plan, loads, flow),)*
+            pub fn schedule<L: Loads>(
+                &mut self,
+                pool: &Pool,
+                plan: &Plan,
+                ranking: &Ranking,
+                loads: &L,
+                flow: &Flow,
+            ) -> Option<usize> {
+                match (self, plan, ranking) {
+                    $((Self::$kind(state), Plan::$kind(plan), Ranking::$kind(ranking)) => {
+                        state.schedule(pool, plan, ranking, loads, flow)
+                    })*
                     _ => {
                         debug_assert!(false, "the state was not updated to the plan's scheduler");
                         None
@@ -110,16 +174,16 @@ macro_rules! schedulers {
 schedulers! {
     Rr = super::rr::Rr: "round robin: one after the other";
     Wrr = super::wrr::Wrr: "weighted round robin: one after the other, as often as the weight says";
-    Lc = super::lc::Lc: "least-connection: the fewest connections, active ones counting 256 times";
-    Wlc = super::wlc::Wlc: "weighted least-connection: the fewest connections for its weight";
+    Lc = Least<super::lc::Lc>: "least-connection: the fewest connections, active ones counting 256 times";
+    Wlc = Least<super::wlc::Wlc>: "weighted least-connection: the fewest connections for its weight";
     Lblc = super::lblc::Lblc: "locality-based least-connection: one server for a destination address, for caches";
     Lblcr = super::lblcr::Lblcr: "locality-based least-connection with replication: a set of servers for an address";
     Dh = super::dh::Dh: "destination hashing: the server by the packet's destination address";
     Sh = super::sh::Sh: "source hashing: the server by the client's address (sh-port: and port)";
-    Sed = super::sed::Sed: "shortest expected delay: the fewest active connections, plus this one, for its weight";
-    Nq = super::nq::Nq: "never queue: an idle server if there is one, otherwise the shortest expected delay";
-    Fo = super::fo::Fo: "weighted fail-over: the greatest weight takes all";
-    Ovf = super::ovf::Ovf: "weighted overflow: the greatest weight, until it has more active connections than that";
+    Sed = Least<super::sed::Sed>: "shortest expected delay: the fewest active connections, plus this one, for its weight";
+    Nq = Least<super::nq::Nq>: "never queue: an idle server if there is one, otherwise the shortest expected delay";
+    Fo = Least<super::fo::Fo>: "weighted fail-over: the greatest weight takes all";
+    Ovf = Least<super::ovf::Ovf>: "weighted overflow: the greatest weight, until it has more active connections than that";
     Mh = super::mh::Mh: "Maglev hashing: as source hashing, with few clients moved when servers come and go";
     Twos = super::twos::Twos: "power of two choices: the less loaded of two servers drawn by weight";
 }
@@ -179,13 +243,17 @@ mod tests {
 
     #[test]
     fn every_scheduler_serves_through_the_registry() {
+        const COUNTED: [&str; 7] = ["lc", "wlc", "lblc", "lblcr", "sed", "nq", "ovf"];
         let pool = Pool::new(vec![candidate(0, 1)]);
         for entry in REGISTRY {
             let plan = Plan::make(entry.kind, &pool, Options::default()).expect("a plan");
             let mut state = State::new(&pool, &plan);
             assert_eq!((plan.kind(), state.kind()), (entry.kind, entry.kind));
             state.tick(&plan, Time::from_s(1));
-            assert_eq!(state.schedule(&pool, &plan, &TestLoads::default(), &flow_from(1)), Some(0), "{}", entry.name);
+            let loads = TestLoads::default();
+            let ranking = Ranking::new(entry.kind, pool.loads(&loads));
+            assert_eq!((ranking.kind(), ranking.follows_counts()), (entry.kind, COUNTED.contains(&entry.name)));
+            assert_eq!(state.schedule(&pool, &plan, &ranking, &loads, &flow_from(1)), Some(0), "{}", entry.name);
         }
     }
 
@@ -195,7 +263,11 @@ mod tests {
         let plan = |kind| Plan::make(kind, &pool, Options::default()).expect("a plan");
         let (rr, wrr) = (plan(SchedulerKind::Rr), plan(SchedulerKind::Wrr));
         let mut state = State::new(&pool, &rr);
-        let pick = |state: &mut State, plan| state.schedule(&pool, plan, &TestLoads::default(), &flow_from(1));
+        let loads = TestLoads::default();
+        let pick = |state: &mut State, plan: &Plan| {
+            let ranking = Ranking::new(plan.kind(), pool.loads(&loads));
+            state.schedule(&pool, plan, &ranking, &loads, &flow_from(1))
+        };
         assert_eq!(pick(&mut state, &rr), Some(0));
         state.update(&pool, &pool, &wrr);
         assert_eq!([pick(&mut state, &wrr), pick(&mut state, &wrr)], [Some(1), Some(1)]);

@@ -1,5 +1,6 @@
 //! Round robin (`ip_vs_rr.c`): the destination after the last one, in list order; weights matter only as zero or not.
 
+use super::ranking::{Standings, Weight};
 use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
 
 /// The pointer to the last destination used.
@@ -12,6 +13,7 @@ pub struct Rr {
 impl Scheduler for Rr {
     const NAME: &'static str = "rr";
     type Plan = ();
+    type Ranking = Standings<Weight>;
 
     fn plan(_: &Pool, _: Options) -> Result<(), PlanError> {
         Ok(())
@@ -28,9 +30,9 @@ impl Scheduler for Rr {
     }
 
     #[inline]
-    fn schedule<L: Loads>(&mut self, pool: &Pool, _: &(), loads: &L, _: &Flow) -> Option<usize> {
-        let after = self.after.min(pool.len());
-        let chosen = (after..pool.len()).chain(0..after).find(|&i| pool.is_usable(i, loads))?;
+    fn schedule<L: Loads>(&mut self, _: &Pool, _: &(), ranking: &Standings<Weight>, _: &L, _: &Flow) -> Option<usize> {
+        let first_from = |position| ranking.first_of_weight(position, 1);
+        let chosen = first_from(self.after).or_else(|| first_from(0))?;
         self.after = chosen + 1;
         Some(chosen)
     }

@@ -1,41 +1,34 @@
 //! Shortest expected delay (`ip_vs_sed.c`): the smallest (active + 1) / weight.
 
-use super::load;
-use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
+use super::least::Rule;
+use super::load::{Load, Share};
+use super::ranking::Measure;
 
-/// Decides by the moment alone and remembers nothing.
+/// What it goes by.
 #[derive(Debug)]
 pub struct Sed;
 
-impl Scheduler for Sed {
+impl Rule for Sed {
     const NAME: &'static str = "sed";
-    type Plan = ();
+}
 
-    fn plan(_: &Pool, _: Options) -> Result<(), PlanError> {
-        Ok(())
-    }
-
-    fn new(_: &Pool, _: &()) -> Self {
-        Self
-    }
-
-    fn update(&mut self, _: &Pool, _: &Pool, _: &()) {}
-
-    #[inline]
-    fn schedule<L: Loads>(&mut self, pool: &Pool, _: &(), loads: &L, _: &Flow) -> Option<usize> {
-        load::least_delay(pool, loads)
+impl Measure for Sed {
+    #[inline(always)]
+    fn share(load: Load) -> Option<Share> {
+        load.is_usable().then_some(Share { load: load.expected(), weight: load.weight })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sched::least::Least;
     use crate::sched::testing::*;
     use proptest::prelude::*;
 
     #[test]
     fn inactive_connections_are_not_looked_at() {
-        let mut bench = Bench::<Sed>::new(&[1, 2]);
+        let mut bench = Bench::<Least<Sed>>::new(&[1, 2]);
         assert_eq!(bench.pick(), Some(1));
         bench.loads.set(1, 0, 1000);
         assert_eq!(bench.pick(), Some(1));
@@ -46,7 +39,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_decision_is_the_naive_oracles(scene in scenes()) {
-            prop_assert_eq!(scene.pick::<Sed>(), naive_least(&scene.pool, &scene.loads, |a, _| a + 1));
+            prop_assert_eq!(scene.pick::<Least<Sed>>(), naive_least(&scene.pool, &scene.loads, |a, _| a + 1));
         }
     }
 }

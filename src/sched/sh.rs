@@ -25,6 +25,7 @@ pub struct Sh;
 impl Scheduler for Sh {
     const NAME: &'static str = "sh";
     type Plan = Plan;
+    type Ranking = ();
 
     fn plan(pool: &Pool, options: Options) -> Result<Plan, PlanError> {
         Ok(Plan { buckets: fill(pool), port: options.port, fallback: options.fallback })
@@ -37,7 +38,7 @@ impl Scheduler for Sh {
     fn update(&mut self, _: &Pool, _: &Pool, _: &Plan) {}
 
     #[inline]
-    fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Plan, loads: &L, flow: &Flow) -> Option<usize> {
+    fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Plan, _: &(), loads: &L, flow: &Flow) -> Option<usize> {
         let buckets = plan.buckets.as_deref()?;
         let port = if plan.port { u32::from(flow.client_port) } else { 0 };
         let home = hash_32(fold(flow.client).wrapping_add(port), BITS) as usize;

@@ -1,6 +1,7 @@
 //! What the tests of schedulers share: loads to play with, a bench for one scheduler, and churn that is replayed
 //! against a naive oracle.
 
+use super::ranking::Ranking;
 use super::{Candidate, Flow, Loads, Options, Pool, Scheduler};
 use crate::model::{DestId, Time};
 use proptest::prelude::*;
@@ -60,6 +61,13 @@ pub fn at(s: u64, flow: Flow) -> Flow {
     Flow { now: Time::from_s(s), ..flow }
 }
 
+/// A ranking made from nothing.
+pub fn ranked<S: Scheduler>(pool: &Pool, loads: &TestLoads) -> S::Ranking {
+    let mut ranking = S::Ranking::default();
+    ranking.refill(pool.loads(loads));
+    ranking
+}
+
 /// One scheduler with its pool.
 pub struct Bench<S: Scheduler> {
     pub pool: Pool,
@@ -113,7 +121,8 @@ impl<S: Scheduler> Bench<S> {
     }
 
     pub fn pick_for(&mut self, flow: &Flow) -> Option<usize> {
-        self.state.schedule(&self.pool, &self.plan, &self.loads, flow)
+        let ranking = ranked::<S>(&self.pool, &self.loads);
+        self.state.schedule(&self.pool, &self.plan, &ranking, &self.loads, flow)
     }
 
     /// Ids of the next destinations.
@@ -132,7 +141,8 @@ pub struct Scene {
 impl Scene {
     pub fn pick<S: Scheduler>(&self) -> Option<usize> {
         let plan = S::plan(&self.pool, Options::default()).expect("a plan");
-        S::new(&self.pool, &plan).schedule(&self.pool, &plan, &self.loads, &flow_from(1))
+        let ranking = ranked::<S>(&self.pool, &self.loads);
+        S::new(&self.pool, &plan).schedule(&self.pool, &plan, &ranking, &self.loads, &flow_from(1))
     }
 }
 

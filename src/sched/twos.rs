@@ -1,7 +1,7 @@
 //! Power of two choices (`ip_vs_twos.c`): two destinations drawn at random by weight, of which the less loaded is
 //! taken. Mitzenmacher, Richa, Sitaraman, "The Power of Two Random Choices".
 
-use super::load::{Share, overhead};
+use super::ranking::WeightSums;
 use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
 use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -15,6 +15,7 @@ pub struct Twos {
 impl Scheduler for Twos {
     const NAME: &'static str = "twos";
     type Plan = ();
+    type Ranking = WeightSums;
 
     fn plan(_: &Pool, _: Options) -> Result<(), PlanError> {
         Ok(())
@@ -28,11 +29,10 @@ impl Scheduler for Twos {
     fn update(&mut self, _: &Pool, _: &Pool, _: &()) {}
 
     #[inline]
-    fn schedule<L: Loads>(&mut self, pool: &Pool, _: &(), loads: &L, _: &Flow) -> Option<usize> {
-        let usable = pool.candidates().iter().filter(|c| c.is_usable(loads));
-        let total: u64 = usable.map(|c| u64::from(c.weight)).sum();
+    fn schedule<L: Loads>(&mut self, pool: &Pool, _: &(), sums: &WeightSums, loads: &L, _: &Flow) -> Option<usize> {
+        let total = sums.total();
         let draws = [self.draw(total), self.draw(total)];
-        choose(pool, loads, draws)
+        choose(pool, sums, loads, draws)
     }
 }
 
@@ -51,28 +51,17 @@ impl Twos {
 
 /// A draw is the first destination up to which the weights add up to it; so the first one has also draw 0. The
 /// second choice must be strictly less loaded to be taken.
-fn choose<L: Loads>(pool: &Pool, loads: &L, draws: [u64; 2]) -> Option<usize> {
-    let [first, second] = draws.map(|draw| drawn(pool, loads, draw));
+fn choose<L: Loads>(pool: &Pool, sums: &WeightSums, loads: &L, draws: [u64; 2]) -> Option<usize> {
+    let [first, second] = draws.map(|draw| sums.reaching(draw));
     let (first, second) = (first?, second?);
-    let share = |i: usize| {
-        let c = &pool.candidates()[i];
-        Share { load: overhead(loads, c.id), weight: c.weight }
-    };
-    Some(if share(first).compare(share(second)) == Ordering::Greater { second } else { first })
-}
-
-fn drawn<L: Loads>(pool: &Pool, loads: &L, draw: u64) -> Option<usize> {
-    let mut sum = 0;
-    pool.candidates().iter().position(|c| {
-        let is_usable = c.is_usable(loads);
-        sum += if is_usable { u64::from(c.weight) } else { 0 };
-        is_usable && sum >= draw
-    })
+    let share = |i: usize| Some(pool.candidates().get(i)?.load(loads).overhead_share());
+    Some(if share(first)?.compare(share(second)?) == Ordering::Greater { second } else { first })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sched::ranking::Ranking;
     use crate::sched::testing::*;
     use proptest::prelude::*;
 
@@ -126,7 +115,9 @@ mod tests {
             let usable = scene.pool.candidates().iter().filter(|c| naive_usable(c, &scene.loads));
             let total: u64 = usable.map(|c| u64::from(c.weight)).sum();
             let draws = [a % (total + 1), b % (total + 1)];
-            prop_assert_eq!(choose(&scene.pool, &scene.loads, draws), countdown(&scene, draws));
+            let mut sums = WeightSums::default();
+            sums.refill(scene.pool.loads(&scene.loads));
+            prop_assert_eq!(choose(&scene.pool, &sums, &scene.loads, draws), countdown(&scene, draws));
         }
 
         #[test]

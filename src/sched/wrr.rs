@@ -5,6 +5,7 @@
 //! does not depend on the weights: with weights 1 and 2^31 - 1, the latter overloaded, the steps would be 2^31.
 
 use super::load::greatest_common_divisor;
+use super::ranking::{Standings, Weight};
 use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
 
 /// How the bar moves.
@@ -15,12 +16,32 @@ pub struct Plan {
     /// Where the bar starts: the greatest weight, less `step - 1`, so that the last round's bar is 1. It is always a
     /// multiple of `step` and 1. 0 when no weight is positive.
     top: u32,
+    /// Where adding the destinations one after the other leaves the bar, which is mostly not the top.
+    first: u32,
 }
 
 impl Plan {
-    fn of(divisor: u32, greatest: u32) -> Self {
-        let step = divisor.max(1);
-        Self { step, top: greatest.saturating_sub(step - 1) }
+    fn of(pool: &Pool) -> Self {
+        let (mut plan, mut divisor, mut greatest) = (Self { step: 1, top: 0, first: 0 }, 0, 0);
+        for candidate in pool.candidates().iter().rev() {
+            divisor = greatest_common_divisor(divisor, candidate.weight);
+            greatest = greatest.max(candidate.weight);
+            plan.step = divisor.max(1);
+            plan.top = greatest.saturating_sub(plan.step - 1);
+            plan.first = plan.after_change(plan.first);
+        }
+        plan
+    }
+
+    /// Where a change of a destination leaves the bar: about where it was.
+    fn after_change(&self, bar: u32) -> u32 {
+        if bar > self.top || bar == 0 {
+            self.top
+        } else if self.step > 1 {
+            bar / self.step * self.step + 1
+        } else {
+            bar
+        }
     }
 }
 
@@ -35,37 +56,39 @@ pub struct Wrr {
 impl Scheduler for Wrr {
     const NAME: &'static str = "wrr";
     type Plan = Plan;
+    type Ranking = Standings<Weight>;
 
     fn plan(pool: &Pool, _: Options) -> Result<Plan, PlanError> {
-        let weights = || pool.candidates().iter().map(|c| c.weight);
-        Ok(Plan::of(weights().fold(0, greatest_common_divisor), weights().max().unwrap_or(0)))
+        Ok(Plan::of(pool))
     }
 
-    /// The bar is where adding the destinations left it, which is mostly not the top.
-    fn new(pool: &Pool, _: &Plan) -> Self {
-        let (mut wrr, mut divisor, mut greatest) = (Self { after: 0, bar: 0 }, 0, 0);
-        for candidate in pool.candidates().iter().rev() {
-            divisor = greatest_common_divisor(divisor, candidate.weight);
-            greatest = greatest.max(candidate.weight);
-            wrr.restart(&Plan::of(divisor, greatest));
-        }
-        wrr
+    fn new(_: &Pool, plan: &Plan) -> Self {
+        Self { after: 0, bar: plan.first }
     }
 
     fn take_over(_: &Pool, plan: &Plan) -> Self {
         Self { after: 0, bar: plan.top }
     }
 
+    /// Any change of a destination sends the pointer to the head of the list.
     fn update(&mut self, _: &Pool, _: &Pool, plan: &Plan) {
-        self.restart(plan);
+        *self = Self { after: 0, bar: plan.after_change(self.bar) };
     }
 
     #[inline]
-    fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Plan, loads: &L, _: &Flow) -> Option<usize> {
+    fn schedule<L: Loads>(
+        &mut self,
+        _: &Pool,
+        plan: &Plan,
+        ranking: &Standings<Weight>,
+        _: &L,
+        _: &Flow,
+    ) -> Option<usize> {
         if plan.top == 0 {
             return None;
         }
-        let chosen = self.find(pool, loads, self.after).or_else(|| self.next_round(pool, plan, loads));
+        let ahead = ranking.first_of_weight(self.after, self.bar);
+        let chosen = ahead.or_else(|| self.next_round(plan, ranking));
         if let Some(i) = chosen {
             self.after = i + 1;
         }
@@ -74,32 +97,17 @@ impl Scheduler for Wrr {
 }
 
 impl Wrr {
-    /// Any change of a destination sends the pointer to the head of the list; the bar stays about where it was.
-    fn restart(&mut self, plan: &Plan) {
-        self.after = 0;
-        if self.bar > plan.top || self.bar == 0 {
-            self.bar = plan.top;
-        } else if plan.step > 1 {
-            self.bar = self.bar / plan.step * plan.step + 1;
-        }
-    }
-
-    /// The first at or behind `from` that reaches the bar.
-    fn find<L: Loads>(&self, pool: &Pool, loads: &L, from: usize) -> Option<usize> {
-        (from..pool.len()).find(|&i| pool.candidates()[i].weight >= self.bar && pool.is_usable(i, loads))
-    }
-
     /// The list's end: lowers the bar, from the bottom back to the top, until somebody reaches it.
-    fn next_round<L: Loads>(&mut self, pool: &Pool, plan: &Plan, loads: &L) -> Option<usize> {
-        let usable = pool.candidates().iter().filter(|c| c.is_usable(loads));
-        let Some(greatest) = usable.map(|c| c.weight).max() else {
+    fn next_round(&mut self, plan: &Plan, ranking: &Standings<Weight>) -> Option<usize> {
+        let Some(greatest) = ranking.least().map(|share| share.weight) else {
             self.give_up(plan);
             return None;
         };
         let lowered = if self.bar > plan.step { self.bar - plan.step } else { plan.top };
-        // bars are multiples of the step and 1, weights are multiples of the step
-        self.bar = lowered.min(greatest - (plan.step - 1));
-        self.find(pool, loads, 0)
+        // bars are multiples of the step and 1, weights are multiples of the step; but the weight of an edit that is
+        // just coming in may be here before its plan
+        self.bar = lowered.min(greatest.saturating_sub(plan.step - 1)).max(1);
+        ranking.first_of_weight(0, self.bar)
     }
 
     /// What IPVS leaves behind when it has gone through all bars and found nobody: after a first round at the lowest

@@ -3,6 +3,8 @@
 //!
 //! An entry is one cache line for IPv4 and two for IPv6. Entry 0 is never used and means "none".
 
+mod control;
+
 use super::index::Index;
 use super::memory::{Mapping, NoMemory, Zeroed, prefetch};
 use super::wheel::{Timed, Timer, Wheel};
@@ -46,8 +48,14 @@ pub mod flags {
     pub const TUN: u16 = 1 << 6;
     /// Its destination is the director itself.
     pub const LOCAL: u16 = 1 << 7;
+    /// No packet finds it any more: another has its tuple. It only waits for those it controls.
+    pub const HIDDEN: u16 = 1 << 8;
+    /// NAT that needs more than other addresses and ports: of FTP.
+    pub const HELPED: u16 = 1 << 9;
+    /// The client's port is not known before its first packet; until then it is 0.
+    pub const NO_CLIENT_PORT: u16 = 1 << 10;
     /// The bits that say how it is forwarded; none of them is direct routing.
-    pub const METHOD: u16 = NAT | TUN | LOCAL;
+    pub const METHOD: u16 = NAT | TUN | LOCAL | HELPED;
 }
 
 /// What identifies a packet's connection: the packet's own source and destination.
@@ -63,6 +71,14 @@ pub struct Key<A> {
 
 /// Added to the protocol in a template's key.
 pub const TEMPLATE_KIND: u32 = 1 << 8;
+const _: () = assert!(super::names::NAMES_MAX < 1 << 23, "a name's number fits above it");
+
+/// What is added to the protocol in the key of a template whose clients are told apart by more than their network: the
+/// number of that name, which stands in the template's `extra`; 0 for none.
+#[inline(always)]
+pub const fn template_kind(name: u32) -> u32 {
+    TEMPLATE_KIND | name << 9
+}
 
 /// Two ports as they stand in a packet.
 #[inline(always)]
@@ -96,7 +112,7 @@ pub struct Conn<A> {
     pub in_packets: u32,
     /// Ticks without a packet until it expires.
     pub timeout: u32,
-    /// Entry of a side table with what few connections have.
+    /// Entry of a side table with what few connections have; of a template, the number of its name.
     pub extra: u32,
 }
 const _: () = assert!(size_of::<Conn<Ip4>>() == 64);
@@ -112,8 +128,9 @@ impl<A: Address> Conn<A> {
         self.flags & flag != 0
     }
 
+    #[inline(always)]
     fn kind(&self) -> u32 {
-        u32::from(self.protocol) | if self.has(flags::TEMPLATE) { TEMPLATE_KIND } else { 0 }
+        u32::from(self.protocol) | if self.has(flags::TEMPLATE) { template_kind(self.extra) } else { 0 }
     }
 
     /// The key of the client's packets.
@@ -187,6 +204,8 @@ pub struct Connections<A: Address> {
     /// Entries from here on have never been used.
     fresh: u32,
     len: u32,
+    /// Connections that wait for their client's port.
+    without_port: u32,
 }
 
 impl<A: Address> Connections<A> {
@@ -206,7 +225,7 @@ impl<A: Address> Connections<A> {
     }
 
     fn over(slab: Mapping<Conn<A>>, index: Index, seeds: [u64; 4], now: Tick) -> Self {
-        Self { slab: Slab(slab), index, wheel: Wheel::new(now), seeds, free: 0, fresh: 1, len: 0 }
+        Self { slab: Slab(slab), index, wheel: Wheel::new(now), seeds, free: 0, fresh: 1, len: 0, without_port: 0 }
     }
 
     pub fn len(&self) -> u32 {
@@ -287,7 +306,8 @@ impl<A: Address> Connections<A> {
         &mut self.slab.0[id.0 as usize]
     }
 
-    /// Takes a connection in; its timer starts with its `timeout`. Both its keys must be new.
+    /// Takes a connection in; its timer starts with its `timeout`. Both its keys must be new. With `control`, it counts
+    /// with its controller until it is removed.
     pub fn insert(&mut self, mut conn: Conn<A>, now: Tick) -> Result<ConnId, Full> {
         let id = self.take_entry().ok_or(Full)?;
         conn.timer = Timer::at(now.plus(conn.timeout));
@@ -303,6 +323,8 @@ impl<A: Address> Connections<A> {
         }
         self.slab.0[id as usize] = conn;
         self.wheel.file(&mut self.slab, id);
+        self.count_controlled(conn.control);
+        self.without_port += u32::from(conn.has(flags::NO_CLIENT_PORT));
         Ok(ConnId(id))
     }
 
@@ -332,21 +354,32 @@ impl<A: Address> Connections<A> {
         self.len -= 1;
     }
 
-    /// Removes a connection that is in the wheel.
+    /// Removes a connection that is in the wheel and controls none.
     pub fn remove(&mut self, id: ConnId) -> Conn<A> {
         self.wheel.unlink(&mut self.slab, id.0);
         self.remove_unlinked(id)
     }
 
-    /// Removes a connection that [`Connections::next_due`] has handed out.
+    /// Removes a connection that [`Connections::next_due`] has handed out and that controls none. The answer says which one
+    /// controlled it.
     pub fn remove_unlinked(&mut self, id: ConnId) -> Conn<A> {
         let conn = *self.get(id);
+        debug_assert!(conn.controlled == 0, "its entry's number must stay its own");
+        self.leave_index(id, &conn);
+        self.uncount_controlled(conn.control);
+        self.without_port -= u32::from(conn.has(flags::NO_CLIENT_PORT));
+        self.give_back(id.0);
+        conn
+    }
+
+    fn leave_index(&mut self, id: ConnId, conn: &Conn<A>) {
+        if conn.has(flags::HIDDEN) {
+            return;
+        }
         self.index.remove(self.hash(&conn.key_in()), id.0);
         if conn.has(flags::NAT) {
             self.index.remove(self.hash(&conn.key_out()), id.0 | OUT);
         }
-        self.give_back(id.0);
-        conn
     }
 
     /// Asks for the cache lines that removing this connection will touch.
@@ -392,6 +425,16 @@ impl<A: Address> Connections<A> {
         self.wheel.file(&mut self.slab, id.0);
     }
 
+    /// Entries from here on have never been used.
+    pub fn end(&self) -> u32 {
+        self.fresh
+    }
+
+    /// What is in an entry, if anything is.
+    pub fn at(&self, id: u32) -> Option<&Conn<A>> {
+        self.slab.0.get(id as usize).filter(|conn| conn.in_use())
+    }
+
     /// Connections from entry `cursor` on, for listings: looks at `look_at` entries at most, and says where to go on,
     /// 0 at the end. Begin with 1.
     pub fn page(&self, cursor: u32, look_at: u32, mut see: impl FnMut(ConnId, &Conn<A>)) -> u32 {
@@ -417,7 +460,7 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    fn conn(client: u32, nat: bool) -> Conn<Ip4> {
+    pub(super) fn conn(client: u32, nat: bool) -> Conn<Ip4> {
         Conn {
             client: Ip4::read(&client.to_be_bytes()),
             virt: Ip4::read(&[192, 0, 2, 1]),

@@ -5,5 +5,7 @@ pub mod connections;
 pub mod index;
 pub mod lpm;
 pub mod memory;
+pub mod names;
 pub mod neighbours;
+pub mod summaries;
 pub mod wheel;

@@ -28,6 +28,8 @@ pub mod unreachable {
     pub const PORT: u8 = 4;
 }
 
+/// [`PARAMETER_PROBLEM`]: a field with a value that makes no sense.
+pub const ERRONEOUS_HEADER_FIELD: u8 = 0;
 /// [`PARAMETER_PROBLEM`]: a next header nothing here understands.
 pub const UNKNOWN_NEXT_HEADER: u8 = 1;
 /// [`PARAMETER_PROBLEM`]: an option that asks for this error, even of a group.

@@ -10,6 +10,7 @@ use super::ipv6::{self, Ipv6Header};
 use super::parse::Kind;
 use super::{Header, ethernet::ethertype, ip_protocol};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use zerocopy::network_endian::U16;
 
 /// An IP version, by its addresses.
 pub trait Ip: Address {
@@ -36,6 +37,19 @@ pub trait Ip: Address {
     fn write_error(error: IpError, out: &mut [u8], offending: &[u8], source: Self, id: u16) -> Option<usize>;
     /// Turns an echo request, from its IP header on, into its reply in place. False, and nothing changed, when it is none.
     fn echo_reply_in_place(packet: &mut [u8], id: u16) -> bool;
+
+    /// Protocol and offset of the first header behind the IP header at the start of `packet` and its extensions, which
+    /// may be where `packet` ends. `None` for another version, a header that is cut off, and all but the first piece of
+    /// a fragmented packet.
+    fn transport(packet: &[u8]) -> Option<(u8, usize)>;
+    /// Fills in the checksum of the IP header at the start of `packet`, if its version has one.
+    fn fill_header_checksum(packet: &mut [u8]);
+    /// Whether IPVS looks into ICMP messages of this type for a connection (ip_vs_in_icmp, ip_vs_in_icmp_v6).
+    fn is_about_packet(kind: u8) -> bool;
+    /// What an ICMP error of this type, code and second word says of the MTU, if it does.
+    fn told_mtu(kind: u8, code: u8, rest: u32) -> Option<u16>;
+    /// The checksum of an ICMP message of `len` bytes that sums to `message`.
+    fn icmp_checksum(ip: &Self::Header, message: Sum, len: usize) -> U16;
 }
 
 /// The fixed part of an IP header.
@@ -50,6 +64,8 @@ pub trait IpHeader<A>: Header + Copy {
     fn take_hop(&mut self);
     /// Whether routers must not fragment the packet; of IPv6 they never may.
     fn is_whole(&self) -> bool;
+    /// The packet has another length now, its header included.
+    fn set_total_len(&mut self, len: u16);
     /// Replaces the source; what that does to a checksum over the address.
     fn set_from(&mut self, address: A) -> Delta;
     /// Replaces the destination; what that does to a checksum over the address.
@@ -71,6 +87,16 @@ pub enum IpError {
     /// Longer than the MTU of its way.
     TooLong {
         mtu: u16,
+    },
+    /// Its header makes no sense at this offset.
+    ParameterProblem {
+        pointer: u8,
+    },
+    /// What somebody else found, in the version's own numbers.
+    Relayed {
+        kind: u8,
+        code: u8,
+        rest: u32,
     },
 }
 
@@ -106,11 +132,31 @@ impl Ip for Ip4 {
             IpError::PortUnreachable => IcmpError::PORT_UNREACHABLE,
             IpError::ProtocolUnreachable => IcmpError::PROTOCOL_UNREACHABLE,
             IpError::TooLong { mtu } => IcmpError::fragmentation_needed(mtu),
+            IpError::ParameterProblem { pointer } => IcmpError::parameter_problem(pointer),
+            IpError::Relayed { kind, code, rest } => IcmpError { kind, code, rest },
         };
         error.write(out, offending, Ipv4Addr::from(source), id, false)
     }
     fn echo_reply_in_place(packet: &mut [u8], id: u16) -> bool {
         icmp::echo_reply_in_place(packet, id)
+    }
+    fn transport(packet: &[u8]) -> Option<(u8, usize)> {
+        let ip = Ipv4Header::of(packet)?;
+        let is_readable = ip.version() == 4 && (ipv4::HEADER_LEN..=packet.len()).contains(&ip.header_len());
+        (is_readable && ip.fragment_offset() == 0).then_some((ip.protocol, ip.header_len()))
+    }
+    fn fill_header_checksum(packet: &mut [u8]) {
+        ipv4::fill_checksum(packet);
+    }
+    fn is_about_packet(kind: u8) -> bool {
+        matches!(kind, icmp::DESTINATION_UNREACHABLE | icmp::SOURCE_QUENCH | icmp::TIME_EXCEEDED)
+    }
+    fn told_mtu(kind: u8, code: u8, rest: u32) -> Option<u16> {
+        let is_told = (kind, code) == (icmp::DESTINATION_UNREACHABLE, icmp::unreachable::FRAGMENTATION_NEEDED);
+        is_told.then_some(rest as u16)
+    }
+    fn icmp_checksum(_: &Self::Header, message: Sum, _len: usize) -> U16 {
+        message.finish()
     }
 }
 
@@ -138,6 +184,23 @@ impl Ip for Ip6 {
     fn echo_reply_in_place(packet: &mut [u8], _id: u16) -> bool {
         icmpv6::echo_reply_in_place(packet)
     }
+    fn transport(packet: &[u8]) -> Option<(u8, usize)> {
+        let ip = Ipv6Header::of(packet).filter(|ip| ip.version() == 6);
+        let upper = ip.and_then(|_| ipv6::upper_layer(packet))?;
+        let is_first = upper.fragment.is_none_or(|fragment| fragment.offset == 0);
+        (is_first && upper.offset <= packet.len()).then_some((upper.protocol, upper.offset))
+    }
+    fn fill_header_checksum(_: &mut [u8]) {}
+    fn is_about_packet(kind: u8) -> bool {
+        icmpv6::is_error(kind)
+    }
+    fn told_mtu(kind: u8, _code: u8, rest: u32) -> Option<u16> {
+        (kind == icmpv6::PACKET_TOO_BIG).then_some(rest.min(u16::MAX.into()) as u16)
+    }
+    fn icmp_checksum(ip: &Self::Header, message: Sum, len: usize) -> U16 {
+        // left to the device by the kernel, which sends a computed 0 as 0xffff, as for UDP
+        ip.pseudo(Self::ICMP, len).and(message).finish_udp()
+    }
 }
 
 fn icmpv6_error(error: IpError, packet: &[u8]) -> Option<Icmpv6Error> {
@@ -153,6 +216,10 @@ fn icmpv6_error(error: IpError, packet: &[u8]) -> Option<Icmpv6Error> {
             Icmpv6Error::parameter_problem(icmpv6::UNKNOWN_NEXT_HEADER, at as u32)
         }
         IpError::TooLong { mtu } => Icmpv6Error::packet_too_big(mtu.into()),
+        IpError::ParameterProblem { pointer } => {
+            Icmpv6Error::parameter_problem(icmpv6::ERRONEOUS_HEADER_FIELD, pointer.into())
+        }
+        IpError::Relayed { kind, code, rest } => Icmpv6Error { kind, code, rest },
     })
 }
 
@@ -180,6 +247,10 @@ impl IpHeader<Ip4> for Ipv4Header {
     #[inline(always)]
     fn is_whole(&self) -> bool {
         self.dont_fragment()
+    }
+    fn set_total_len(&mut self, len: u16) {
+        let old = std::mem::replace(&mut self.total_length, len.into());
+        Delta::of_u16(old.get(), len).apply(&mut self.checksum);
     }
     #[inline(always)]
     fn set_from(&mut self, address: Ip4) -> Delta {
@@ -224,6 +295,9 @@ impl IpHeader<Ip6> for Ipv6Header {
     #[inline(always)]
     fn is_whole(&self) -> bool {
         true
+    }
+    fn set_total_len(&mut self, len: u16) {
+        self.payload_length = len.saturating_sub(ipv6::HEADER_LEN as u16).into();
     }
     #[inline(always)]
     fn set_from(&mut self, address: Ip6) -> Delta {

@@ -57,10 +57,18 @@ impl Parsed {
     pub fn frame_len(&self) -> usize {
         self.l3 as usize + self.ip_len as usize
     }
+
+    /// An IPv4 packet with options.
+    #[inline(always)]
+    pub fn has_options(&self) -> bool {
+        self.kind == Kind::Ipv4 && usize::from(self.l4) != usize::from(self.l3) + super::ipv4::HEADER_LEN
+    }
 }
 
 /// Without options (RFC 9293 §3.1).
 const TCP_LEN: usize = 20;
+/// Its common header (RFC 9260 §3.1).
+const SCTP_LEN: usize = 12;
 const TCP_FLAGS_AT: usize = 13;
 
 #[inline(always)]
@@ -231,7 +239,7 @@ fn parse_transport(
         // whole headers, although only ports and flags are read here: rewriting wants the checksums in the head too
         TCP => TCP_LEN,
         UDP | ICMP | ICMPV6 => 8,
-        SCTP => 4,
+        SCTP => SCTP_LEN,
         _ => return Ok(()),
     };
     if let Some(transport) = head.get(l4..l4 + wanted)

@@ -42,20 +42,21 @@ pub struct ChunkHeader {
 }
 
 /// The chunk type that moves the connection's state, as IPVS looks for it: the first chunk's, but an ABORT bundled
-/// directly behind COOKIE ECHO or COOKIE ACK wins. `bytes` start with the common header; `None` when there is no chunk.
+/// directly behind COOKIE ECHO or COOKIE ACK wins. `chunk_at` reads the packet at an offset from the common header on;
+/// `None` when there is no chunk.
 #[inline]
-pub fn state_chunk(bytes: &[u8]) -> Option<u8> {
-    let first = ChunkHeader::at(bytes, SctpHeader::LEN)?;
-    if matches!(first.kind, chunk::COOKIE_ECHO | chunk::COOKIE_ACK) && bundled_abort(bytes, first) {
+pub fn state_chunk(chunk_at: impl Fn(usize) -> Option<ChunkHeader>) -> Option<u8> {
+    let first = chunk_at(SctpHeader::LEN)?;
+    if matches!(first.kind, chunk::COOKIE_ECHO | chunk::COOKIE_ACK) && bundled_abort(chunk_at, first) {
         return Some(chunk::ABORT);
     }
     Some(first.kind)
 }
 
 #[cold]
-fn bundled_abort(bytes: &[u8], first: &ChunkHeader) -> bool {
+fn bundled_abort(chunk_at: impl Fn(usize) -> Option<ChunkHeader>, first: ChunkHeader) -> bool {
     let length = usize::from(first.length.get());
-    let second = ChunkHeader::at(bytes, SctpHeader::LEN + length.next_multiple_of(4));
+    let second = chunk_at(SctpHeader::LEN + length.next_multiple_of(4));
     length >= ChunkHeader::LEN && second.is_some_and(|second| second.kind == chunk::ABORT)
 }
 
@@ -73,6 +74,10 @@ mod tests {
     use super::*;
     use crate::wire::hex;
     use proptest::prelude::*;
+
+    fn state_chunk(bytes: &[u8]) -> Option<u8> {
+        super::state_chunk(|at| ChunkHeader::at(bytes, at).copied())
+    }
 
     const INIT: &str = "271000500000000068ec55b301000014111111110000ffff000a000a00000001";
 

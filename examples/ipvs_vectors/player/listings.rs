@@ -17,7 +17,7 @@ pub fn compare(texts: &BTreeMap<String, String>, world: &World, at_end: bool) ->
 }
 
 /// Seconds from the last step to the listings at the end: estimators were waited for.
-const END_S: u64 = 8;
+pub const END_S: u64 = 8;
 
 fn compare_one(kind: &str, expected: &str, world: &World, at_end: bool) -> Result<(), String> {
     let Some(ours) = print(kind, world) else { return Ok(()) };
@@ -69,6 +69,7 @@ fn connections(out: &mut Vec<u8>, world: &World) -> io::Result<()> {
             destination: conn.server,
             state: conn.state.to_owned(),
             expires_s: conn.expires_s.max(0.0) as u32,
+            engine: None,
         };
         listing::connection(out, &view, &Numbers)
     })

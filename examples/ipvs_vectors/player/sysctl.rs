@@ -9,12 +9,12 @@ pub fn set(settings: &mut Settings, key: &str, value: &Value) -> Result<bool, St
     let number = || number.ok_or_else(|| format!("{key} = {value} is not a number"));
     match key.strip_prefix("net.ipv4.vs.").unwrap_or(key) {
         "sloppy_tcp" => settings.sloppy_tcp = number()? != 0,
+        "sloppy_sctp" => settings.sloppy_sctp = number()? != 0,
         "expire_nodest_conn" => settings.expire_nodest_conn = number()? != 0,
         "conn_reuse_mode" => settings.conn_reuse_mode = number()? as u8,
         "pmtu_disc" => settings.pmtu_disc = number()? != 0,
         "drop_packet" => settings.drop_packet = number()? as u8,
         "am_droprate" => settings.am_droprate = number()? as u32,
-        "sloppy_sctp" => settings.sloppy_sctp = number()? != 0,
         "expire_quiescent_template" => settings.expire_quiescent_template = number()? != 0,
         "drop_entry" => settings.drop_entry = number()? as u8,
         "cache_bypass" => settings.cache_bypass = number()? != 0,

@@ -21,6 +21,8 @@ struct Name {
     client: SocketAddr,
     virt: SocketAddr,
     server: SocketAddr,
+    /// What a persistence engine tells a template's clients apart by.
+    engine_data: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -154,8 +156,9 @@ impl Tables {
                 ours.insert((listing::service_name(&service), listing::place(d.address, d.port)), server);
             }
         }
+        // the kernel's own table does not say which family a mark's service has
         let squeezed = |(service, server): &(String, String)| {
-            (service.split_whitespace().collect::<Vec<_>>().join(" "), server.clone())
+            (service.trim_end_matches(" IPv6").split_whitespace().collect::<Vec<_>>().join(" "), server.clone())
         };
         let ours: BTreeMap<_, _> = ours.into_iter().map(|(key, server)| (squeezed(&key), server)).collect();
         let theirs: BTreeMap<_, _> = self.servers.iter().map(|(key, server)| (squeezed(key), server.clone())).collect();
@@ -198,6 +201,10 @@ pub fn compare_server(expected: &str, frame: &[u8], world: &World) -> Result<(),
         // the next hop's MAC address where there was no connection to ask
         return Ok(());
     }
+    if conn.server.ip().is_unspecified() {
+        // the next hop where nobody was chosen
+        return Ok(());
+    }
     // IPv6 addresses are recorded without brackets
     let (address, port) = (conn.server.ip().to_string(), conn.server.port());
     let same = expected == address || expected == format!("{address}:{port}");
@@ -206,7 +213,7 @@ pub fn compare_server(expected: &str, frame: &[u8], world: &World) -> Result<(),
 
 fn name_of(conn: &Connection) -> Name {
     let Connection { protocol, client, virt, server, .. } = *conn;
-    Name { protocol: protocol.to_owned(), client, virt, server }
+    Name { protocol: protocol.to_owned(), client, virt, server, engine_data: conn.engine_data.clone() }
 }
 
 fn show(name: &Name) -> String {
@@ -218,7 +225,8 @@ fn name(row: &[Value]) -> Option<Name> {
         let address: IpAddr = text(row, address)?.parse().ok()?;
         Some(SocketAddr::new(address, u16::try_from(number(row, port)?).ok()?))
     };
-    Some(Name { protocol: text(row, 0)?.to_owned(), client: at(1, 2)?, virt: at(3, 4)?, server: at(5, 6)? })
+    let (protocol, engine_data) = (text(row, 0)?.to_owned(), text(row, 10).map(str::to_owned));
+    Some(Name { protocol, client: at(1, 2)?, virt: at(3, 4)?, server: at(5, 6)?, engine_data })
 }
 
 fn text(row: &[Value], index: usize) -> Option<&str> {

@@ -14,6 +14,9 @@ pub struct Vector {
     pub setup: Vec<Record>,
     #[serde(default)]
     pub fwmark_rules: Vec<MarkRule>,
+    /// Prefixes all of whose addresses are the host's.
+    #[serde(default)]
+    pub local_nets: Vec<String>,
     #[serde(default)]
     pub initial: TableChanges,
     pub steps: Vec<Step>,

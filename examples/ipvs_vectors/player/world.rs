@@ -18,7 +18,7 @@ use pollux::model::settings::Settings;
 use pollux::model::{DestId, DropReason, InterfaceId, MarkRule, PortId, Time, WorkerId};
 use pollux::wire::ip_protocol;
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 /// Any time but 0, so that nothing takes the beginning for "never".
@@ -29,6 +29,9 @@ const IDLE_STEP_NS: u64 = 50_000_000;
 const CATCH_UP: usize = 100_000;
 /// Buckets of the recorded kernel's connection table, as listings show it.
 pub const TABLE_SIZE: u64 = 4096;
+
+/// The port on whose input packets are marked.
+const OUTSIDE: &str = "ext";
 
 /// What one port sent.
 pub type Sent = Vec<(PortId, Vec<u8>)>;
@@ -52,6 +55,7 @@ pub struct Connection {
     pub virt: SocketAddr,
     pub server: SocketAddr,
     pub state: &'static str,
+    pub engine_data: Option<String>,
     pub expires_s: f64,
 }
 
@@ -82,6 +86,8 @@ impl World {
     fn publish(&mut self, before: u64) {
         if self.state.snapshot().version != before {
             self.director.pick_up_at_once(Arc::new(self.state.snapshot().clone()));
+            let (_, counters) = self.director.counters();
+            self.counts.follow(self.state.snapshot(), &|id| dest_counts(&counters[id.index()]));
         }
     }
 
@@ -168,7 +174,10 @@ impl World {
         let (_, counters) = self.director.counters();
         let counts = |id: DestId| self.counts.shown(id, dest_counts(&counters[id.index()]));
         let snapshot = self.state.snapshot();
-        snapshot.services.iter().map(|(_, s)| ipvsadm::views::service(snapshot, s, &counts)).collect()
+        let view = |s: &pollux::dataplane::snapshot::Service| {
+            ipvsadm::views::service(snapshot, s, self.counts.former(s.id), &counts)
+        };
+        snapshot.services.iter().map(|(_, s)| view(s)).collect()
     }
 
     pub fn state(&self) -> &State {
@@ -192,7 +201,8 @@ fn connection(row: &ConnectionRow) -> Connection {
         client: row.client,
         virt: row.virt,
         server: row.server,
-        state: if row.is_template { "TEMPLATE" } else { row.state },
+        state: row.state,
+        engine_data: row.engine_data.as_ref().map(|data| String::from_utf8_lossy(data).into_owned()),
         expires_s: f64::from(row.expires_ticks) / 100.0,
     }
 }
@@ -227,7 +237,10 @@ fn config(vector: &Vector) -> Result<(Config, Vec<Opened>), String> {
         let virtual_addresses =
             topology.local.iter().filter(|(_, on)| *on == name).map(|(address, _)| (*address).into());
         let addresses = port.addrs.iter().map(|text| net(text)).chain(virtual_addresses.map(Ok));
-        let addresses = addresses.collect::<Result<_, String>>()?;
+        let mut addresses = addresses.collect::<Result<Vec<_>, String>>()?;
+        if name == OUTSIDE {
+            addresses.extend(local_addresses(vector)?);
+        }
         let (name, device) = (name.clone(), format!("vector{number}"));
         ports.push(PortConfig { name, device, vlan: None, mac: Some(mac), mtu: port.mtu, addresses });
     }
@@ -249,11 +262,33 @@ fn config(vector: &Vector) -> Result<(Config, Vec<Opened>), String> {
     Ok((config, opened))
 }
 
-/// The classification of what comes in from the clients.
+/// `ip route add local PREFIX`: every address of it is the host's own. The director has no such routes, but addresses.
+fn local_addresses(vector: &Vector) -> Result<Vec<IpNet>, String> {
+    let nets = vector.local_nets.iter().map(|text| net(text)).collect::<Result<Vec<_>, String>>()?;
+    match nets.iter().find(|net| net.max_prefix_len() - net.prefix_len() > 10) {
+        Some(net) => Err(format!("{net} has too many addresses to give each to a port")),
+        None => Ok(nets.iter().flat_map(all_of).map(IpNet::from).collect()),
+    }
+}
+
+/// Network and broadcast address included.
+fn all_of(net: &IpNet) -> Vec<IpAddr> {
+    match net {
+        IpNet::V4(net) => {
+            (net.network().to_bits()..=net.broadcast().to_bits()).map(|b| Ipv4Addr::from(b).into()).collect()
+        }
+        IpNet::V6(net) => {
+            (net.network().to_bits()..=net.broadcast().to_bits()).map(|b| Ipv6Addr::from(b).into()).collect()
+        }
+    }
+}
+
+/// The classification of what comes in from the clients. Marked packets that policy routing hands to the host
+/// (`marked_local`) need nothing more: the service on their mark takes them whatever their address.
 fn marks(vector: &Vector, port: impl Fn(&String) -> Result<usize, String>) -> Result<Vec<MarkRule>, String> {
     let mut rules = Vec::new();
     for rule in &vector.fwmark_rules {
-        let interface = Some(InterfaceId(port(&"ext".to_owned())? as u16));
+        let interface = Some(InterfaceId(port(&OUTSIDE.to_owned())? as u16));
         let protocol = Some(match rule.l4.as_str() {
             "tcp" => ip_protocol::TCP,
             "udp" => ip_protocol::UDP,

@@ -46,7 +46,7 @@ impl Handler for Fake {
 fn row(expires_s: u32) -> ConnectionView {
     let at = "[2001:db8::1]:65535".parse().unwrap();
     let (protocol, state) = ("TCP".to_owned(), "ESTABLISHED".to_owned());
-    ConnectionView { protocol, client: at, virtual_address: at, destination: at, state, expires_s }
+    ConnectionView { protocol, client: at, virtual_address: at, destination: at, state, expires_s, engine: None }
 }
 
 fn socket(directory: &TempDir) -> PathBuf {

@@ -27,6 +27,9 @@ pub struct ServiceView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistence_engine: Option<String>,
     pub one_packet: bool,
+    /// What it has counted with destinations that it no longer has.
+    #[serde(default)]
+    pub former: DestCounts,
     /// In the order in which schedulers see them.
     pub destinations: Vec<DestinationView>,
 }
@@ -138,6 +141,16 @@ pub struct ConnectionView {
     pub destination: SocketAddr,
     pub state: String,
     pub expires_s: u32,
+    /// Of a template, what tells its clients apart besides their network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineView>,
+}
+
+/// As the kernel writes it at the end of a line of `/proc/net/ip_vs_conn`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineView {
+    pub name: String,
+    pub data: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -162,7 +162,7 @@ fn stats(counts: &DestCounts) -> [u64; 5] {
 }
 
 fn sum(service: &ServiceView) -> DestCounts {
-    let mut sum = DestCounts::default();
+    let mut sum = service.former;
     for DestinationView { counts, .. } in &service.destinations {
         sum.connections += counts.connections;
         sum.in_packets += counts.in_packets;
@@ -250,7 +250,7 @@ pub fn connections_heading(out: &mut dyn Write) -> io::Result<()> {
 }
 
 pub fn connection(out: &mut dyn Write, view: &ConnectionView, names: &dyn Names) -> io::Result<()> {
-    let ConnectionView { protocol, client, virtual_address, destination, state, expires_s } = view;
+    let ConnectionView { protocol, client, virtual_address, destination, state, expires_s, engine: _ } = view;
     let expire = expire(*expires_s);
     let text = |at: &SocketAddr| written(names, at.ip(), at.port(), &protocol.to_lowercase());
     let (client, virtual_address, destination) = (text(client), text(virtual_address), text(destination));

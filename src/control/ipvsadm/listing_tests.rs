@@ -139,6 +139,7 @@ fn parse_service(line: &str) -> ServiceView {
         persistence_mask: after("mask").map(str::to_owned),
         persistence_engine: None,
         one_packet: words.contains(&"ops"),
+        former: DestCounts::default(),
         destinations: Vec::new(),
     }
 }
@@ -190,6 +191,7 @@ fn parse_connection(line: &str) -> ConnectionView {
         destination: words[5].parse().unwrap(),
         state: words[2].to_owned(),
         expires_s: number(minutes) * 60 + number(seconds),
+        engine: None,
     }
 }
 

@@ -95,7 +95,11 @@ mod recorded {
     fn services(state: &State) -> Vec<ServiceView> {
         let snapshot = state.snapshot();
         let none = |_| DestCounts::default();
-        snapshot.services.iter().map(|(_, service)| views::service(snapshot, service, &none)).collect()
+        snapshot
+            .services
+            .iter()
+            .map(|(_, service)| views::service(snapshot, service, DestCounts::default(), &none))
+            .collect()
     }
 
     /// Code, standard output, standard error.

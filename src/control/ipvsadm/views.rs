@@ -2,11 +2,16 @@
 
 use crate::control::api::views::{DestCounts, DestinationView, ServiceView, TunnelView};
 use crate::dataplane::snapshot::{Service, Snapshot};
-use crate::model::{DestId, Destination, Family, Forward, ServiceKey};
+use crate::model::{DestId, Destination, Family, Forward, ServiceId, ServiceKey};
 use crate::sched::Options;
 
 /// A service with its destinations, in the order in which schedulers see them.
-pub fn service(snapshot: &Snapshot, service: &Service, counts: &dyn Fn(DestId) -> DestCounts) -> ServiceView {
+pub fn service(
+    snapshot: &Snapshot,
+    service: &Service,
+    former: DestCounts,
+    counts: &dyn Fn(DestId) -> DestCounts,
+) -> ServiceView {
     let (protocol, address, port, mark) = match service.key {
         ServiceKey::Virtual { protocol, address, port } => {
             (protocol.name().to_lowercase(), Some(address), Some(port), None)
@@ -27,6 +32,7 @@ pub fn service(snapshot: &Snapshot, service: &Service, counts: &dyn Fn(DestId) -
         persistence_mask: service.persistence.map(|p| p.mask).filter(|mask| !mask.is_whole()).map(|m| m.to_string()),
         persistence_engine: service.persistence.and_then(|p| p.engine).map(|engine| engine.name().to_owned()),
         one_packet: service.one_packet,
+        former,
         destinations: found.map(|d| destination(d, counts(d.id))).collect(),
     }
 }
@@ -65,6 +71,12 @@ pub fn flag_names(scheduler: &str, options: Options) -> Vec<String> {
 }
 
 /// Destinations of one service, or of all.
+pub fn service_ids(snapshot: &Snapshot, only: Option<&ServiceKey>) -> Vec<ServiceId> {
+    let services = snapshot.services.iter().filter(|(_, service)| only.is_none_or(|key| service.key == *key));
+    services.map(|(_, service)| service.id).collect()
+}
+
+/// The destinations of one service, or of all.
 pub fn destination_ids(snapshot: &Snapshot, only: Option<&ServiceKey>) -> Vec<DestId> {
     let services = snapshot.services.iter().filter(|(_, service)| only.is_none_or(|key| service.key == *key));
     services.flat_map(|(_, service)| service.pool.candidates().iter().map(|c| c.id)).collect()

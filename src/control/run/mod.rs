@@ -80,7 +80,7 @@ pub fn run(config_path: &Path, socket: &Path) -> Result<(), RunError> {
     let (ports, queues) = ports.start()?;
     let workers = workers::launch(&eal, workers, queues, clock, config.workers.idle)?;
     let runtime = Running::new(config_path, &state, ports, workers, clock);
-    let mut commands = Commands { state, runtime, counts: Default::default() };
+    let mut commands = Commands::new(state, runtime);
     tracing::info!("pollux {} on {}, socket {}", env!("CARGO_PKG_VERSION"), eal::version(), socket.display());
     let ended = serve(&mut server, &signals, &mut commands);
     let stopped = commands.runtime.stop();

@@ -3,7 +3,7 @@
 use super::ports::Device;
 use super::workers::WorkerHandle;
 use super::{Clock, RunError};
-use crate::control::api::views::{ConnectionView, DestCounts, NeighbourView, PortView, WorkerView};
+use crate::control::api::views::{ConnectionView, DestCounts, EngineView, NeighbourView, PortView, WorkerView};
 use crate::control::config::Config;
 use crate::control::source::{ConnectionCursor, ConnectionPage, Runtime, Source};
 use crate::control::state::State;
@@ -11,7 +11,7 @@ use crate::dataplane::listing::ConnectionRow;
 use crate::dataplane::mailbox::{NeighbourRow, Reply, Request};
 use crate::dataplane::snapshot::Snapshot;
 use crate::model::limits::DESTINATIONS_MAX;
-use crate::model::{DestCounters, DestId, DropReason, PortId, Time, WorkerCounters};
+use crate::model::{DestCounters, DestId, DropReason, PersistenceEngine, PortId, Time, WorkerCounters};
 use crate::tables::neighbours::NEIGHBOURS_MAX;
 use crate::wire::ethernet::MacAddr;
 use hashbrown::HashMap;
@@ -182,6 +182,10 @@ fn connection_view(row: &ConnectionRow) -> ConnectionView {
         destination: row.server,
         state: row.state.to_owned(),
         expires_s: row.expires_s(),
+        engine: row.engine_data.as_ref().map(|data| EngineView {
+            name: PersistenceEngine::Sip.name().to_owned(),
+            data: String::from_utf8_lossy(data).into_owned(),
+        }),
     }
 }
 

@@ -128,7 +128,7 @@ impl Draft {
 
     /// The service with other destinations.
     pub(super) fn set_pool(&mut self, service: &Service, candidates: Vec<Candidate>) -> Result<(), Error> {
-        let pool = Arc::new(Pool::new(candidates));
+        let pool = Arc::new(service.pool.changed(candidates));
         let plan = plan(service.key, service.scheduler, &pool, service.options)?;
         self.set_service(Service { pool, plan, ..copy(service) });
         Ok(())

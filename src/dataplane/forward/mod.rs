@@ -3,8 +3,11 @@
 //! The order is the kernel's: from the client, state first and TTL and MTU when the packet leaves (ip_vs_in,
 //! ip_vs_xmit.c); from the server, TTL and MTU first, as the packet is being routed (ip_forward), then state.
 
+mod error;
 mod nat;
 mod tun;
+
+pub(super) use error::is_intact;
 
 use super::destinations::{Hop, tunnel_of};
 use super::director::{Director, Packet};
@@ -12,6 +15,7 @@ use super::family::Family;
 use super::frame::Frame;
 use super::outer::Outer;
 use super::outlet::Outlet;
+use super::rare;
 use super::tcp::{self, Side};
 use crate::model::state::TcpState;
 use crate::model::{DestId, DropReason, Protocol, TimeoutsId};
@@ -47,7 +51,9 @@ impl<F: Frame> Director<F> {
         let conn = self.connections.table::<A>().get(id);
         // a method edited later is for new connections (ip_vs_bind_xmit)
         let (dest_id, method) = (conn.dest, conn.flags & flags::METHOD);
-        let Some(dest) = self.destinations.get(dest_id) else { return Err(DropReason::Internal) };
+        let Some(dest) = self.destinations.get(dest_id) else {
+            return self.forward_bypass(frame, packet, id, kind, out);
+        };
         let (keeps, weight) = (dest.keeps, dest.weight);
         if kind == Inbound::Established {
             if tcp::is_new_connection(packet.parsed.tcp_flags) && self.is_reusable::<A>(id, weight) {
@@ -68,7 +74,8 @@ impl<F: Frame> Director<F> {
             flags::NAT => self.send_nat_in(frame, packet, id, way, out),
             flags::TUN => self.send_tun(frame, packet, dest_id, way, out),
             flags::LOCAL => self.local(frame, packet, out),
-            _ => self.send_dr(frame, packet, way, out),
+            0 => self.send_dr(frame, packet, way, out),
+            _ => self.helped_in(frame, packet, id, way, out),
         }
     }
 
@@ -85,14 +92,21 @@ impl<F: Frame> Director<F> {
         let next_hop = self.network.next_hop(packet.key.destination, self.now)?;
         let mtu = self.network.mtu_of(next_hop);
         self.check_mtu(&frame, packet, mtu, out)?;
-        let dest_id = self.connections.table::<A>().get(id).dest;
-        // what a removed server still says is not counted (ip_vs_out_stats)
-        if self.destinations.get(dest_id).is_some_and(|dest| dest.available) {
-            let counters = self.destinations.counters(dest_id);
-            counters.out_packets.add(1);
-            counters.out_bytes.add(packet.parsed.ip_len.into());
+        if self.connections.table::<A>().get(id).has(flags::HELPED) {
+            return self.helped_out(frame, packet, id, (next_hop, mtu), out);
         }
+        self.count_out(self.connections.table::<A>().get(id).dest, packet.parsed.ip_len.into());
         self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
+    }
+
+    /// What a removed server still says is not counted (ip_vs_out_stats).
+    #[inline(always)]
+    pub(super) fn count_out(&self, id: DestId, len: usize) {
+        if self.destinations.get(id).is_some_and(|dest| dest.available) {
+            let counters = self.destinations.counters(id);
+            counters.out_packets.add(1);
+            counters.out_bytes.add(len as u64);
+        }
     }
 
     /// The connection's state after this packet, its counts, its timer.
@@ -113,40 +127,60 @@ impl<F: Frame> Director<F> {
             };
             let next = tcp::next_state(self.secure_tcp, side, conn.state, flags);
             if next as u8 != conn.state {
-                self.change_state::<A>(id, next);
+                self.change_state::<A>(id, next as u8, next.is_active());
+                if next == TcpState::Established {
+                    self.assure::<A>(id);
+                }
             }
             self.timeouts.get(timeouts).tcp[next as usize]
-        } else {
+        } else if packet.parsed.protocol == Protocol::Udp.number() {
+            if side == Side::Output {
+                self.assure::<A>(id);
+            }
             self.timeouts.get(timeouts).udp
+        } else {
+            self.rare_timeout(packet, id, side)
         };
         self.connections.table_mut::<A>().touch(id, timeout, now);
     }
 
-    fn change_state<A: Family>(&mut self, id: ConnId, next: TcpState) {
+    pub(super) fn change_state<A: Family>(&mut self, id: ConnId, next: u8, is_active: bool) {
         let conn = self.connections.table_mut::<A>().get_mut(id);
-        conn.state = next as u8;
-        if conn.has(flags::INACTIVE) == next.is_active() && conn.dest != DestId::NONE {
+        conn.state = next;
+        if conn.has(flags::INACTIVE) == is_active && conn.dest != DestId::NONE {
             conn.flags ^= flags::INACTIVE;
-            self.destinations.set_active(conn.dest, next.is_active());
+            self.destinations.set_active(conn.dest, is_active);
         }
     }
 
     /// Whether a SYN on this connection's tuple starts a new one (`conn_reuse_mode`, ip_vs_in_hook).
     #[cold]
-    fn is_reusable<A: Family>(&self, id: ConnId, weight: u32) -> bool {
-        let settings = &self.snapshot.settings;
+    pub(in crate::dataplane) fn is_reusable<A: Family>(&self, id: ConnId, weight: u32) -> bool {
         let conn = self.connections.table::<A>().get(id);
+        let finished = conn.state == TcpState::TimeWait as u8 || conn.state == TcpState::Close as u8;
+        let half_finished = conn.state == TcpState::FinWait as u8 && conn.has(flags::NO_OUTPUT);
+        let reuse = finished || self.snapshot.settings.conn_reuse_mode & 2 != 0 && half_finished;
+        self.is_replaceable::<A>(id, weight, reuse)
+    }
+
+    /// The same for an INIT on an association's tuple.
+    pub(super) fn is_over<A: Family>(&self, id: ConnId) -> bool {
+        let conn = self.connections.table::<A>().get(id);
+        let weight = self.destinations.get(conn.dest).map_or(1, |dest| dest.weight);
+        self.is_replaceable::<A>(id, weight, rare::is_over(conn.state))
+    }
+
+    /// Whether a new connection may take the place of this one, which `is_over`.
+    fn is_replaceable<A: Family>(&self, id: ConnId, weight: u32, is_over: bool) -> bool {
+        let settings = &self.snapshot.settings;
         if settings.expire_nodest_conn && weight == 0 {
             return true;
         }
-        let finished = conn.state == TcpState::TimeWait as u8 || conn.state == TcpState::Close as u8;
-        let half_finished = conn.state == TcpState::FinWait as u8 && conn.has(flags::NO_OUTPUT);
-        let reuse = finished || settings.conn_reuse_mode & 2 != 0 && half_finished;
-        settings.conn_reuse_mode != 0 && conn.control == 0 && reuse
+        settings.conn_reuse_mode != 0 && self.connections.table::<A>().get(id).control == 0 && is_over
     }
 
     #[cold]
-    fn start_anew<A: Family>(
+    pub(in crate::dataplane) fn start_anew<A: Family>(
         &mut self,
         frame: F,
         packet: &Packet<A>,
@@ -192,7 +226,7 @@ impl<F: Frame> Director<F> {
 
     /// The way to a destination of packets of this family, looked up again when the network has changed.
     #[inline(always)]
-    fn way_of<A: Family>(&mut self, id: DestId) -> Result<Hop, DropReason> {
+    pub(super) fn way_of<A: Family>(&mut self, id: DestId) -> Result<Hop, DropReason> {
         let epoch = self.network.epoch();
         match self.destinations.get(id) {
             Some(dest) if dest.way_epoch == epoch => Ok(dest.hop),
@@ -203,11 +237,15 @@ impl<F: Frame> Director<F> {
     #[cold]
     fn find_way<A: Family>(&mut self, id: DestId) -> Result<Hop, DropReason> {
         let dest = self.destinations.get_mut(id).ok_or(DropReason::Internal)?;
+        if self.network.local(dest.address).is_some() {
+            // a real server on the director itself, where nobody listens
+            return Err(DropReason::NoService);
+        }
         let way = self.network.way_to_ip(dest.address, self.now)?;
         let interface = self.network.interface_towards(way.neighbour).ok_or(DropReason::Internal)?;
-        dest.hop = Hop { neighbour: way.neighbour, mtu: way.mtu };
+        dest.hop = way.hop();
         // connections made before another method was chosen may still need it
-        dest.outer = Outer::new::<A>(tunnel_of(dest.forward).unwrap_or_default(), interface, way.source, dest.address);
+        dest.outer = Outer::new::<A>(tunnel_of(dest.forward).unwrap_or_default(), interface, &way, dest.address);
         // after the look-up, which may have added a neighbour
         dest.way_epoch = self.network.epoch();
         Ok(dest.hop)
@@ -215,7 +253,7 @@ impl<F: Frame> Director<F> {
 
     /// Only the MAC addresses change (and the TTL).
     #[inline(always)]
-    fn send_dr<A: Family>(
+    pub(in crate::dataplane) fn send_dr<A: Family>(
         &mut self,
         mut frame: F,
         packet: &Packet<A>,
@@ -271,6 +309,22 @@ impl<F: Frame> Director<F> {
 
     #[cold]
     fn too_long<A: Family>(
+        &mut self,
+        frame: &F,
+        packet: &Packet<A>,
+        mtu: u16,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        // an ICMP error that no error may answer is fragmented whatever it says (ensure_mtu_is_adequate, ignore_df)
+        if packet.parsed.protocol == A::ICMP && !A::IS_V6 {
+            return Ok(());
+        }
+        self.refuse_too_long(frame, packet, mtu, out)
+    }
+
+    /// As routers do with what is nobody's connection's (ip_forward).
+    #[cold]
+    pub(super) fn refuse_too_long<A: Family>(
         &mut self,
         frame: &F,
         packet: &Packet<A>,

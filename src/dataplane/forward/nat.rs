@@ -6,29 +6,31 @@ use super::super::director::{Director, Packet};
 use super::super::family::Family;
 use super::super::frame::Frame;
 use super::super::outlet::Outlet;
+use super::super::rare::fill_sctp_checksum;
 use super::super::tcp::Side;
 use crate::model::DropReason;
 use crate::tables::connections::ConnId;
 use crate::tables::neighbours::NeighbourId;
 use crate::wire::Header;
-use crate::wire::checksum::{Delta, Sum};
+use crate::wire::checksum::Delta;
 use crate::wire::ip::IpHeader;
-use crate::wire::ip_protocol::{TCP, UDP};
+use crate::wire::ip_protocol::{SCTP, TCP, UDP};
 use crate::wire::ports::Ports;
+use crate::wire::sctp::SctpHeader;
 use crate::wire::tcp::TcpHeader;
 use crate::wire::udp::UdpHeader;
 use zerocopy::network_endian::U16;
 
 /// Which end of the packet is rewritten.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Source,
     Destination,
 }
 
 impl<F: Frame> Director<F> {
     #[inline(always)]
-    pub(super) fn send_nat_in<A: Family>(
+    pub(in crate::dataplane) fn send_nat_in<A: Family>(
         &mut self,
         mut frame: F,
         packet: &Packet<A>,
@@ -47,7 +49,7 @@ impl<F: Frame> Director<F> {
     }
 
     #[inline(always)]
-    pub(super) fn send_nat_out<A: Family>(
+    pub(in crate::dataplane) fn send_nat_out<A: Family>(
         &mut self,
         mut frame: F,
         packet: &Packet<A>,
@@ -97,22 +99,51 @@ fn rewrite<F: Frame, A: Family>(
     let head = frame.head_mut();
     let ip = A::Header::at_mut(head, l3).ok_or(DropReason::Internal)?;
     let addresses = if end == End::Source { ip.set_from(address) } else { ip.set_to(address) };
-    let ports = Ports::at_mut(head, l4).ok_or(DropReason::L4Truncated)?;
-    let field = if end == End::Source { &mut ports.source } else { &mut ports.destination };
-    let old = std::mem::replace(field, U16::from_bytes(port));
-    let delta = addresses.and(Delta::of_u16(old.get(), field.get()));
     match packet.parsed.protocol {
-        TCP => delta.apply(&mut TcpHeader::at_mut(head, l4).ok_or(DropReason::L4Truncated)?.checksum),
+        TCP => {
+            let delta = addresses.and(rewrite_port(head, l4, end, port)?);
+            delta.apply(&mut TcpHeader::at_mut(head, l4).ok_or(DropReason::L4Truncated)?.checksum);
+        }
         UDP => {
+            let delta = addresses.and(rewrite_port(head, l4, end, port)?);
             let udp = UdpHeader::at_mut(head, l4).ok_or(DropReason::L4Truncated)?;
             if !udp.has_checksum() {
                 return Ok(Udp::WithoutChecksum);
             }
             delta.apply_udp(&mut udp.checksum);
         }
+        SCTP => rewrite_sctp(frame, packet, end, port)?,
+        // AH and ESP: nobody without the keys can change more than the addresses
         _ => {}
     }
     Ok(Udp::Finished)
+}
+
+/// Replaces one end's port; what that does to a checksum over it.
+#[inline(always)]
+fn rewrite_port(head: &mut [u8], l4: usize, end: End, port: [u8; 2]) -> Result<Delta, DropReason> {
+    let ports = Ports::at_mut(head, l4).ok_or(DropReason::L4Truncated)?;
+    let field = if end == End::Source { &mut ports.source } else { &mut ports.destination };
+    let old = std::mem::replace(field, U16::from_bytes(port));
+    Ok(Delta::of_u16(old.get(), field.get()))
+}
+
+/// The checksum does not cover the addresses: only another port changes it, and then it is made from scratch (sctp_nat_csum).
+#[cold]
+fn rewrite_sctp<F: Frame, A: Family>(
+    frame: &mut F,
+    packet: &Packet<A>,
+    end: End,
+    port: [u8; 2],
+) -> Result<(), DropReason> {
+    let l4 = usize::from(packet.parsed.l4);
+    let header = SctpHeader::at(frame.head(), l4).ok_or(DropReason::L4Truncated)?;
+    let old = if end == End::Source { header.ports.source } else { header.ports.destination };
+    if old.to_bytes() != port {
+        rewrite_port(frame.head_mut(), l4, end, port)?;
+        fill_sctp_checksum(frame, packet);
+    }
+    Ok(())
 }
 
 /// `l3`: where the IP header will be when the frame leaves.
@@ -137,13 +168,7 @@ fn fill_udp_checksum<F: Frame, A: Family>(frame: &mut F, packet: &Packet<A>) {
     let Some(ip) = A::Header::at(frame.head(), l3) else { return };
     let end = packet.parsed.frame_len();
     let pseudo = ip.pseudo(UDP, end - l4);
-    let mut at = 0;
-    let payload = frame.segments().map(|segment| {
-        let range = l4.saturating_sub(at).min(segment.len())..end.saturating_sub(at).min(segment.len());
-        at += segment.len();
-        &segment[range]
-    });
-    let checksum = pseudo.and(Sum::of_segments(payload)).finish_udp();
+    let checksum = pseudo.and(frame.sum(l4..end)).finish_udp();
     if let Some(udp) = UdpHeader::at_mut(frame.head_mut(), l4) {
         udp.checksum = checksum;
     }

@@ -33,6 +33,10 @@ fn edited(edit: impl FnOnce(&mut [u8])) -> Vec<u8> {
     bytes
 }
 
+fn with_options(options: [u8; 4]) -> Datagram {
+    Datagram { options: options.to_vec(), ..syn() }
+}
+
 /// Bytes of the SYN, with more to follow.
 fn fragment(id: u16, offset: u16, len: u8) -> Vec<u8> {
     edited(|ip| {
@@ -65,6 +69,8 @@ fn origin(reason: DropReason) -> Origin {
             lab.feed(CLIENT_SIDE, &bytes);
         }),
         R::IpLengthBad => Here(|lab| drop(lab.feed(CLIENT_SIDE, &edited(|ip| ip[3] += 1)))),
+        R::IpOptionsBad => Here(|lab| drop(lab.client_sends(&with_options([7, 40, 4, 0])))),
+        R::SourceRoute => Here(|lab| drop(lab.client_sends(&with_options([131, 3, 4, 0])))),
         R::L4Truncated => Here(|lab| drop(lab.client_sends(&Datagram { load: Load::Raw(TCP, vec![0; 3]), ..syn() }))),
         R::FragmentBad => Here(|lab| drop(lab.feed(CLIENT_SIDE, &fragment(1, 0, 0)))),
         R::FragmentOverlap => Together(2, |lab| {
@@ -104,11 +110,23 @@ fn origin(reason: DropReason) -> Origin {
             lab.feed(CLIENT_SIDE, &arp_frame([0xff; 6], None, &claim));
         }),
         R::NoService => Here(|lab| drop(lab.client_sends(&tcp(client(1), at("192.0.2.10:81"), SYN)))),
+        R::FtpChecksumBad => Here(|lab| {
+            let service = lab.service(crate::model::Protocol::Tcp, "192.0.2.10:21", "rr");
+            lab.add(service, "10.0.0.1:21", Forward::Nat, 1);
+            lab.publish();
+            let mut bytes = tcp(client(1), at("192.0.2.10:21"), SYN).bytes();
+            bytes[50] ^= 1;
+            lab.feed(CLIENT_SIDE, &bytes);
+        }),
         R::NotSyn => Here(|lab| drop(lab.client_sends(&tcp(client(1), vip(), ACK)))),
         R::NoDestination => Here(|lab| {
             lab.edit(DestId(0), |d| d.weight = 0);
             lab.publish();
             lab.client_sends(&syn());
+        }),
+        R::NoCallId => Here(|lab| {
+            super::persist::sip_service(lab);
+            lab.client_sends(&udp(client(1), at("192.0.2.10:5060"), b"OPTIONS x\r\nVia: y\r\n\r\n"));
         }),
         R::TableFull => Here(|lab| {
             *lab = Lab::with_capacity(0);
@@ -153,6 +171,23 @@ fn origin(reason: DropReason) -> Origin {
             lab.sent();
         }),
         R::IcmpUnrelated => Here(|lab| drop(lab.client_sends(&icmp("198.51.100.7", "192.0.2.10", 3, 1, &[0; 32])))),
+        R::IcmpChecksumBad => Here(|lab| {
+            lab.client_sends(&syn());
+            let answer = tcp(vip(), client(1), SYN | ACK).packet();
+            let mut bytes = icmp("203.0.113.7", "192.0.2.10", 3, 1, &[&[0; 4], &answer[..]].concat()).bytes();
+            bytes[36] ^= 1;
+            lab.feed(CLIENT_SIDE, &bytes);
+        }),
+        R::TunnelError => Here(|lab| {
+            *lab = Lab::with_servers(Forward::Tun(Tunnel::default()), &["10.0.0.1:80"]).0;
+            let outer = lab.relay_in(&syn()).packet;
+            lab.server_sends(&icmp("10.0.0.99", "10.0.0.254", 3, 1, &[&[0; 4], &outer[..]].concat()));
+        }),
+        R::Unasked => Here(|lab| {
+            lab.settings(|s| (s.nat_icmp_send, s.forward) = (true, true));
+            lab.publish();
+            lab.server_sends(&tcp(at("10.0.0.1:8080"), client(1), SYN | ACK));
+        }),
         R::NoHeadroom => Here(|lab| {
             *lab = Lab::with_servers(Forward::Tun(Tunnel::default()), &["10.0.0.1:80"]).0;
             lab.process(CLIENT_SIDE, [VecFrame::with_headroom(&syn().bytes(), 19)]);

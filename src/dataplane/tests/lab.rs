@@ -137,7 +137,9 @@ impl Lab {
         let address = virt.ip();
         let key = ServiceKey::Virtual { protocol, address, port: virt.port() };
         let kind = SchedulerKind::from_name(scheduler).unwrap();
-        Arc::make_mut(&mut self.draft.directory).services.insert(key, id);
+        let directory = Arc::make_mut(&mut self.draft.directory);
+        directory.services.insert(key, id);
+        directory.has_ftp |= protocol == Protocol::Tcp && virt.port() == 21;
         self.put(id, key, kind, vec![]);
         if !self.draft.network.virtual_addresses.iter().any(|v| v.address == address) {
             self.network(|n| n.virtual_addresses.push(VirtualAddress { address, interface: Some(InterfaceId(0)) }));
@@ -165,10 +167,38 @@ impl Lab {
     }
 
     fn edit_pool(&mut self, id: ServiceId, edit: impl FnOnce(&mut Vec<Candidate>)) {
-        let service = self.draft.services.get(id.index()).unwrap();
+        let service = self.draft.services.get(id.index()).unwrap().clone();
         let (key, kind, mut candidates) = (service.key, service.scheduler, service.pool.candidates().to_vec());
         edit(&mut candidates);
         self.put(id, key, kind, candidates);
+        self.edit_service(id, |new| (new.persistence, new.one_packet) = (service.persistence, service.one_packet));
+    }
+
+    /// What a service is besides its pool.
+    pub fn edit_service(&mut self, id: ServiceId, edit: impl FnOnce(&mut Service)) {
+        let Service { id, key, scheduler, options, persistence, one_packet, departures, ref pool, ref plan } =
+            **self.draft.services.get(id.index()).unwrap();
+        let (pool, plan) = (pool.clone(), plan.clone());
+        let mut service = Service { id, key, scheduler, options, persistence, one_packet, departures, pool, plan };
+        edit(&mut service);
+        self.draft.services.set(id.index(), Some(Arc::new(service)));
+        self.changes.services.push(id);
+    }
+
+    /// A service on a mark for IPv4, round robin.
+    pub fn service_on_mark(&mut self, mark: u32) -> ServiceId {
+        let id = ServiceId(self.next_service);
+        self.next_service += 1;
+        let key = ServiceKey::Mark { mark, family: Family::V4 };
+        let directory = Arc::make_mut(&mut self.draft.directory);
+        directory.services.insert(key, id);
+        directory.has_marks = true;
+        self.put(id, key, SchedulerKind::Rr, vec![]);
+        id
+    }
+
+    pub fn marks(&mut self, rules: &[MarkRule]) {
+        self.draft.marks = Arc::new(crate::dataplane::marks::Marks::new(rules));
     }
 
     fn set(&mut self, destination: Destination) {

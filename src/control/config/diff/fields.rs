@@ -135,7 +135,8 @@ pub fn timeout_values(timeouts: &Timeouts) -> Vec<(&'static str, String)> {
         "tcp_listen_s",
         "tcp_synack_s",
     ];
-    let Timeouts { tcp, udp } = timeouts;
+    // SCTP's have no keys, as in the kernel
+    let Timeouts { tcp, udp, sctp: _ } = timeouts;
     let all = TCP_KEYS.into_iter().zip(tcp).chain([("udp_s", udp)]);
     all.map(|(key, ticks)| (key, (ticks / Tick::PER_S).to_string())).collect()
 }

@@ -1,0 +1,229 @@
+//! A service's destinations in the order in which its scheduler prefers them, kept while loads change, so that a decision
+//! does not look at all of them.
+//!
+//! Whoever counts connections owns the ranking and tells it of every change; the scheduler only asks. It answers as a
+//! scan of the list does that keeps the better of two and the earlier of equals: that is a total order, as quotients are
+//! compared exactly and no two destinations stand at the same position.
+
+use super::load::{Load, Share};
+use crate::tables::summaries::{Summaries, Summary};
+use std::hint::select_unpredictable;
+use std::marker::PhantomData;
+
+/// What schedulers want to have ready of their destinations' loads.
+pub trait Ranking: Default + Send {
+    /// Connections that come and go change it, not only weights and thresholds.
+    const FOLLOWS_COUNTS: bool;
+
+    /// Begins anew with these destinations, in list order.
+    fn refill(&mut self, loads: impl ExactSizeIterator<Item = Load> + Clone);
+
+    /// The load of a destination changed. Positions that there are not are ignored.
+    fn set(&mut self, position: usize, load: Load);
+
+    /// [`Ranking::set`] is going to be called for this position.
+    #[inline(always)]
+    fn prefetch(&self, position: usize) {
+        let _ = position;
+    }
+}
+
+/// For schedulers that decide without.
+impl Ranking for () {
+    const FOLLOWS_COUNTS: bool = false;
+    fn refill(&mut self, _: impl ExactSizeIterator<Item = Load> + Clone) {}
+    fn set(&mut self, _: usize, _: Load) {}
+}
+
+/// For schedulers that go by two things.
+impl<A: Ranking, B: Ranking> Ranking for (A, B) {
+    const FOLLOWS_COUNTS: bool = A::FOLLOWS_COUNTS || B::FOLLOWS_COUNTS;
+
+    fn refill(&mut self, loads: impl ExactSizeIterator<Item = Load> + Clone) {
+        self.0.refill(loads.clone());
+        self.1.refill(loads);
+    }
+
+    fn set(&mut self, position: usize, load: Load) {
+        self.0.set(position, load);
+        self.1.set(position, load);
+    }
+
+    fn prefetch(&self, position: usize) {
+        self.0.prefetch(position);
+        self.1.prefetch(position);
+    }
+}
+
+/// What destinations are compared by.
+pub trait Measure: Send {
+    /// As [`Ranking::FOLLOWS_COUNTS`].
+    const FOLLOWS_COUNTS: bool = true;
+
+    /// Less is better; `None` for a destination that is not to be taken.
+    fn share(load: Load) -> Option<Share>;
+}
+
+/// The greatest weight first; connections do not matter.
+#[derive(Debug)]
+pub struct Weight;
+
+impl Measure for Weight {
+    const FOLLOWS_COUNTS: bool = false;
+
+    #[inline(always)]
+    fn share(load: Load) -> Option<Share> {
+        load.is_usable().then_some(Share { load: 1, weight: load.weight })
+    }
+}
+
+/// How one destination stands by some measure, or the best of several. Four to a cache line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(16))]
+pub struct Standing {
+    load: u64,
+    weight: u32,
+    position: u32,
+}
+const _: () = assert!(size_of::<Standing>() == 16);
+
+impl Summary for Standing {
+    /// Infinite: more than any share, which is finite as its weight is positive.
+    const NONE: Self = Self { load: 1, weight: 0, position: u32::MAX };
+
+    #[inline(always)]
+    fn join(self, other: Self) -> Self {
+        let [ours, theirs] = self.share().cross(other.share());
+        // of equals the earlier one, in one comparison
+        let is_ours = ours < theirs + u128::from(self.position <= other.position);
+        // nobody can foretell who wins, so no branches; field by field, as a whole would go through memory
+        Self {
+            load: select_unpredictable(is_ours, self.load, other.load),
+            weight: select_unpredictable(is_ours, self.weight, other.weight),
+            position: select_unpredictable(is_ours, self.position, other.position),
+        }
+    }
+}
+
+impl Standing {
+    #[inline(always)]
+    fn of<M: Measure>(position: usize, load: Load) -> Self {
+        let standing = |Share { load, weight }| Self { load, weight, position: position as u32 };
+        M::share(load).map_or(Self::NONE, standing)
+    }
+
+    #[inline(always)]
+    fn share(self) -> Share {
+        Share { load: self.load, weight: self.weight }
+    }
+}
+
+/// Destinations by their share, the least first, and of equals the first in the list.
+#[derive(Debug)]
+pub struct Standings<M> {
+    standings: Summaries<Standing>,
+    measure: PhantomData<M>,
+}
+
+impl<M> Default for Standings<M> {
+    fn default() -> Self {
+        Self { standings: Summaries::default(), measure: PhantomData }
+    }
+}
+
+impl<M: Measure> Ranking for Standings<M> {
+    const FOLLOWS_COUNTS: bool = M::FOLLOWS_COUNTS;
+
+    fn refill(&mut self, loads: impl ExactSizeIterator<Item = Load> + Clone) {
+        self.standings.refill(loads.enumerate().map(|(position, load)| Standing::of::<M>(position, load)));
+    }
+
+    #[inline]
+    fn set(&mut self, position: usize, load: Load) {
+        self.standings.set(position, Standing::of::<M>(position, load));
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, position: usize) {
+        self.standings.prefetch(position);
+    }
+}
+
+impl<M: Measure> Standings<M> {
+    /// Position of the destination with the least share.
+    #[inline]
+    pub fn first(&self) -> Option<usize> {
+        let best = self.standings.all();
+        (best != Standing::NONE).then_some(best.position as usize)
+    }
+
+    /// The least share.
+    #[inline]
+    pub fn least(&self) -> Option<Share> {
+        let best = self.standings.all();
+        (best != Standing::NONE).then_some(best.share())
+    }
+}
+
+impl Standings<Weight> {
+    /// Position of the first usable destination at or behind `from` that has at least this weight, which is positive.
+    #[inline]
+    pub fn first_of_weight(&self, from: usize, weight: u32) -> Option<usize> {
+        self.standings.first_from(from, |best| best.weight >= weight)
+    }
+}
+
+/// The weights of usable destinations added up along the list.
+#[derive(Debug, Default)]
+pub struct WeightSums {
+    sums: Summaries<Sum>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sum(u64);
+
+impl Summary for Sum {
+    const NONE: Self = Self(0);
+
+    fn join(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl Sum {
+    fn of(load: Load) -> Self {
+        if load.is_usable() { Self(load.weight.into()) } else { Self::NONE }
+    }
+}
+
+impl Ranking for WeightSums {
+    const FOLLOWS_COUNTS: bool = false;
+
+    fn refill(&mut self, loads: impl ExactSizeIterator<Item = Load> + Clone) {
+        self.sums.refill(loads.map(Sum::of));
+    }
+
+    fn set(&mut self, position: usize, load: Load) {
+        self.sums.set(position, Sum::of(load));
+    }
+}
+
+impl WeightSums {
+    pub fn total(&self) -> u64 {
+        self.sums.all().0
+    }
+
+    /// Position of the first usable destination up to which the weights add up to `sum`, at most the total.
+    pub fn reaching(&self, sum: u64) -> Option<usize> {
+        // 0 is reached by the first one, and only by a usable one
+        let mut left = sum.max(1);
+        if self.total() < left {
+            return None;
+        }
+        Some(self.sums.search(|half| {
+            let is_left = half.0 >= left;
+            left -= if is_left { 0 } else { half.0 };
+            is_left
+        }))
+    }
+}

@@ -220,7 +220,7 @@ fn port(p: &PortView) -> Vec<String> {
     names.into_iter().chain([link, queues, p.steering.clone()]).chain(counters).collect()
 }
 
-const WORKERS: [(&str, Align); 20] = [
+const WORKERS: [(&str, Align); 21] = [
     ("WORKER", Align::Right),
     ("CORE", Align::Right),
     ("CONNECTIONS", Align::Right),
@@ -234,6 +234,7 @@ const WORKERS: [(&str, Align); 20] = [
     ("DROPPED", Align::Right),
     ("ICMP SENT", Align::Right),
     ("ICMP SUPPRESSED", Align::Right),
+    ("RESETS SENT", Align::Right),
     ("REASSEMBLED", Align::Right),
     ("OF FRAGMENTS", Align::Right),
     ("FRAGMENTED", Align::Right),
@@ -247,7 +248,7 @@ fn worker(w: &WorkerView) -> Vec<String> {
     let place = [u64::from(w.worker), u64::from(w.core)];
     let connections = [w.connections, w.capacity, w.connections_created, w.connections_expired];
     let packets = [w.received, w.transmitted, w.consumed, w.transit, w.dropped];
-    let icmp = [w.icmp_sent, w.icmp_suppressed];
+    let icmp = [w.icmp_sent, w.icmp_suppressed, w.resets_sent];
     let fragments = [w.packets_reassembled, w.fragments_reassembled, w.packets_fragmented, w.fragments_created];
     let rest = [w.link_ups, w.bursts, w.table_bytes];
     place

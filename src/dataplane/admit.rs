@@ -239,6 +239,8 @@ impl<F: Frame> Director<F> {
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
         let is_nat = state.forward == Forward::Nat;
         let is_ftp = is_nat && packet.parsed.protocol == TCP && [c, d] == CONTROL_PORT;
+        let is_watched = state.departures.reset_on_idle_expiry && packet.parsed.protocol == TCP && !is_ftp;
+        let extra = if is_watched { self.watches.add() } else { None };
         let method = match state.forward {
             Forward::Nat if is_ftp => flags::NAT | flags::HELPED,
             Forward::Nat => flags::NAT,
@@ -255,13 +257,17 @@ impl<F: Frame> Director<F> {
             virtual_port: [c, d],
             server_port: if state.port == [0, 0] || !(is_nat && maps_port) { [c, d] } else { state.port },
             protocol: packet.parsed.protocol,
-            flags: flags::INACTIVE | method,
+            flags: flags::INACTIVE | method | if extra.is_some() { flags::WATCHED } else { 0 },
+            extra: extra.unwrap_or(0),
             dest,
             control,
             timeout: FIRST_S * Tick::PER_S,
             ..Conn::default()
         };
-        let id = self.connections.table_mut::<A>().insert(conn, self.tick).map_err(|_| DropReason::TableFull)?;
+        let Ok(id) = self.connections.table_mut::<A>().insert(conn, self.tick) else {
+            self.watches.remove(conn.extra);
+            return Err(DropReason::TableFull);
+        };
         self.destinations.bind(dest);
         self.destinations.count_connection(dest);
         self.counters.connections_created.add(1);

@@ -12,6 +12,7 @@ use super::forward::Inbound;
 use super::frame::Frame;
 use super::ftp::Sessions;
 use super::icmp::RateLimit;
+use super::idle_reset::Watches;
 use super::nd;
 use super::network::NetworkState;
 use super::outlet::Outlet;
@@ -22,7 +23,7 @@ use super::snapshot::Snapshot;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
 use crate::model::timeouts::REARM_S;
 use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
-use crate::tables::connections::{ConnId, Direction, Key};
+use crate::tables::connections::{ConnId, Direction, Key, flags};
 use crate::tables::memory::NoMemory;
 use crate::tables::names::{NAMES_MAX, Names};
 use crate::wire::Header;
@@ -92,6 +93,7 @@ pub struct Director<F: Frame> {
     pub(super) destinations: Destinations,
     pub(super) services: Services,
     pub(super) ftp: Sessions,
+    pub(super) watches: Watches,
     pub(super) network: NetworkState<F>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) timeouts: Arc<TimeoutSets>,
@@ -132,6 +134,7 @@ impl<F: Frame> Director<F> {
             destinations: Destinations::new()?,
             services: Services::default(),
             ftp: Sessions::default(),
+            watches: Watches::new(capacity)?,
             network: NetworkState::default(),
             snapshot: Arc::default(),
             timeouts: Arc::default(),
@@ -250,7 +253,7 @@ impl<F: Frame> Director<F> {
     /// Work between bursts, bounded by the packets just `processed`.
     pub fn housekeeping(&mut self, processed: usize, now: Time, out: &mut impl Outlet<F>) {
         self.set_time(now);
-        self.expire(2 * processed + EXPIRE_PER_POLL);
+        self.expire(2 * processed + EXPIRE_PER_POLL, out);
         if self.orphans_from.v4.is_some() || self.orphans_from.v6.is_some() {
             self.end_orphans();
         }
@@ -366,6 +369,10 @@ impl<F: Frame> Director<F> {
         if connections.get(id).controlled > 0 {
             connections.set_deadline(id, self.tick.plus(REARM_S * Tick::PER_S));
             return self.follow(frame, packet, out);
+        }
+        let conn = *connections.get(id);
+        if conn.has(flags::WATCHED) {
+            self.reset_idle(&conn, out);
         }
         self.end::<A>(id);
         self.no_connection(frame, packet, out)

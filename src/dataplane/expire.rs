@@ -4,6 +4,7 @@ use super::destinations::DestState;
 use super::director::Director;
 use super::family::Family;
 use super::frame::Frame;
+use super::outlet::Outlet;
 use crate::model::state::TEMPLATE_ASSURED;
 use crate::model::timeouts::REARM_S;
 use crate::model::{DestId, Tick};
@@ -23,12 +24,12 @@ pub(super) fn is_assured<A: Family>(conn: &Conn<A>) -> bool {
 
 impl<F: Frame> Director<F> {
     /// Looks at up to `budget` timers of each family that have come up.
-    pub(super) fn expire(&mut self, budget: usize) {
-        self.expire_family::<Ip4>(budget);
-        self.expire_family::<Ip6>(budget);
+    pub(super) fn expire(&mut self, budget: usize, out: &mut impl Outlet<F>) {
+        self.expire_family::<Ip4>(budget, out);
+        self.expire_family::<Ip6>(budget, out);
     }
 
-    fn expire_family<A: Family>(&mut self, mut budget: usize) {
+    fn expire_family<A: Family>(&mut self, mut budget: usize, out: &mut impl Outlet<F>) {
         let now = self.tick;
         while budget > 0 {
             let mut due = ArrayVec::<ConnId, BATCH>::new();
@@ -40,7 +41,7 @@ impl<F: Frame> Director<F> {
                 self.destinations.prefetch(self.connections.table::<A>().get(*id).dest);
             }
             for id in due {
-                self.expire_or_keep::<A>(id, now);
+                self.expire_or_keep::<A>(id, now, out);
             }
             if !more {
                 return;
@@ -63,7 +64,7 @@ impl<F: Frame> Director<F> {
     }
 
     /// Others may still depend on it; then it lives on for a while (ip_vs_conn_expire).
-    fn expire_or_keep<A: Family>(&mut self, id: ConnId, now: Tick) {
+    fn expire_or_keep<A: Family>(&mut self, id: ConnId, now: Tick, out: &mut impl Outlet<F>) {
         let connections = self.connections.table_mut::<A>();
         if connections.get(id).controlled > 0 {
             connections.get_mut(id).timeout = REARM_S * Tick::PER_S;
@@ -71,6 +72,9 @@ impl<F: Frame> Director<F> {
             return;
         }
         let conn = connections.remove_unlinked(id);
+        if conn.has(flags::WATCHED) {
+            self.reset_idle(&conn, out);
+        }
         self.ended(&conn);
     }
 
@@ -137,6 +141,8 @@ impl<F: Frame> Director<F> {
         self.counters.connections_expired.add(1);
         if conn.has(flags::HELPED) {
             self.ftp.remove(conn.extra);
+        } else if conn.has(flags::WATCHED) {
+            self.watches.remove(conn.extra);
         }
         if conn.has(flags::TEMPLATE) {
             return self.template_ended(conn);

@@ -16,6 +16,7 @@ pub mod frame;
 pub mod ftp;
 pub mod gather;
 pub mod icmp;
+pub mod idle_reset;
 pub mod listing;
 pub mod local;
 pub mod mailbox;

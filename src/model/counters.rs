@@ -75,6 +75,8 @@ pub struct WorkerCounters {
     pub icmp_sent: Counter,
     /// ICMP errors not sent: rate limit, no route, no buffer, or an answer the RFCs forbid.
     pub icmp_suppressed: Counter,
+    /// RSTs sent for connections that expired idle.
+    pub resets_sent: Counter,
     /// Packets longer than the MTU that were sent in fragments, and the fragments made for them and for those of which
     /// not all could be sent.
     pub packets_fragmented: Counter,
@@ -99,6 +101,7 @@ impl Default for WorkerCounters {
             connections_expired: Counter::default(),
             icmp_sent: Counter::default(),
             icmp_suppressed: Counter::default(),
+            resets_sent: Counter::default(),
             packets_fragmented: Counter::default(),
             fragments_created: Counter::default(),
             packets_reassembled: Counter::default(),

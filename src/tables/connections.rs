@@ -54,8 +54,12 @@ pub mod flags {
     pub const HELPED: u16 = 1 << 9;
     /// The client's port is not known before its first packet; until then it is 0.
     pub const NO_CLIENT_PORT: u16 = 1 << 10;
+    /// The sequence numbers that its ends await are noted, to reset them when it expires.
+    pub const WATCHED: u16 = 1 << 11;
     /// The bits that say how it is forwarded; none of them is direct routing.
-    pub const METHOD: u16 = NAT | TUN | LOCAL | HELPED;
+    pub const METHOD: u16 = NAT | TUN | LOCAL | PARTICULAR;
+    /// Its packets take another way than the plain ones of its method.
+    pub const PARTICULAR: u16 = HELPED | WATCHED;
 }
 
 /// What identifies a packet's connection: the packet's own source and destination.

@@ -54,6 +54,8 @@ pub trait Ip: Address {
 
 /// The fixed part of an IP header.
 pub trait IpHeader<A>: Header + Copy {
+    /// A header of a packet of our own with `len` bytes of `protocol`, that is not to be fragmented.
+    fn to_carry(from: A, to: A, protocol: u8, len: usize) -> Option<Self>;
     fn from(&self) -> A;
     fn to(&self) -> A;
     /// DSCP and ECN.
@@ -224,6 +226,12 @@ fn icmpv6_error(error: IpError, packet: &[u8]) -> Option<Icmpv6Error> {
 }
 
 impl IpHeader<Ip4> for Ipv4Header {
+    fn to_carry(from: Ip4, to: Ip4, protocol: u8, len: usize) -> Option<Self> {
+        let mut header = Self::new(from.into(), to.into(), protocol, len)?;
+        header.set_fragment(true, false, 0);
+        header.fill_checksum();
+        Some(header)
+    }
     #[inline(always)]
     fn from(&self) -> Ip4 {
         Ip4::read(&self.source)
@@ -272,6 +280,9 @@ impl IpHeader<Ip4> for Ipv4Header {
 }
 
 impl IpHeader<Ip6> for Ipv6Header {
+    fn to_carry(from: Ip6, to: Ip6, protocol: u8, len: usize) -> Option<Self> {
+        Self::new(from.into(), to.into(), protocol, len)
+    }
     #[inline(always)]
     fn from(&self) -> Ip6 {
         Ip6::read(&self.source)

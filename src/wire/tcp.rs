@@ -70,6 +70,20 @@ pub struct TcpHeader {
 }
 
 impl TcpHeader {
+    /// A segment without options, data or acknowledgement; the checksum is still to be filled in.
+    pub fn new(source: U16, destination: U16, sequence: u32, flags: TcpFlags) -> Self {
+        Self {
+            ports: Ports { source, destination },
+            sequence: U32::new(sequence),
+            acknowledgement: U32::ZERO,
+            data_offset: 5 << 4,
+            flags,
+            window: U16::ZERO,
+            checksum: U16::ZERO,
+            urgent: U16::ZERO,
+        }
+    }
+
     /// Header and options, as the packet says: not checked against anything (below 20 it makes no sense).
     #[inline]
     pub fn header_len(&self) -> usize {

@@ -197,6 +197,9 @@ pub struct WorkerView {
     pub icmp_sent: u64,
     /// ICMP errors not sent: rate limit, no route, no buffer, or forbidden.
     pub icmp_suppressed: u64,
+    /// RSTs for connections that expired idle (`reset_on_idle_expiry`).
+    #[serde(default)]
+    pub resets_sent: u64,
     /// Packets put together from fragments, and the fragments they came in.
     pub packets_reassembled: u64,
     pub fragments_reassembled: u64,

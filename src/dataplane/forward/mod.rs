@@ -20,6 +20,7 @@ use super::tcp::{self, Side};
 use crate::model::state::TcpState;
 use crate::model::{DestId, DropReason, Protocol, TimeoutsId};
 use crate::tables::connections::{ConnId, flags};
+use crate::tables::neighbours::NeighbourId;
 use crate::wire::Header;
 use crate::wire::ip::{IpError, IpHeader};
 use crate::wire::tcp::TcpHeader;
@@ -75,7 +76,8 @@ impl<F: Frame> Director<F> {
             flags::TUN => self.send_tun(frame, packet, dest_id, way, out),
             flags::LOCAL => self.local(frame, packet, out),
             0 => self.send_dr(frame, packet, way, out),
-            _ => self.helped_in(frame, packet, id, way, out),
+            _ if method & flags::HELPED != 0 => self.helped_in(frame, packet, id, way, out),
+            _ => self.watched_in(frame, packet, id, way, out),
         }
     }
 
@@ -92,11 +94,27 @@ impl<F: Frame> Director<F> {
         let next_hop = self.network.next_hop(packet.key.destination, self.now)?;
         let mtu = self.network.mtu_of(next_hop);
         self.check_mtu(&frame, packet, mtu, out)?;
-        if self.connections.table::<A>().get(id).has(flags::HELPED) {
-            return self.helped_out(frame, packet, id, (next_hop, mtu), out);
+        if self.connections.table::<A>().get(id).has(flags::PARTICULAR) {
+            return self.particular_out(frame, packet, id, (next_hop, mtu), out);
         }
         self.count_out(self.connections.table::<A>().get(id).dest, packet.parsed.ip_len.into());
         self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
+    }
+
+    #[cold]
+    fn particular_out<A: Family>(
+        &mut self,
+        frame: F,
+        packet: &Packet<A>,
+        id: ConnId,
+        next_hop: (NeighbourId, u16),
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        if self.connections.table::<A>().get(id).has(flags::HELPED) {
+            self.helped_out(frame, packet, id, next_hop, out)
+        } else {
+            self.watched_out(frame, packet, id, next_hop, out)
+        }
     }
 
     /// What a removed server still says is not counted (ip_vs_out_stats).

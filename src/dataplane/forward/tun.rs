@@ -15,7 +15,7 @@ use crate::wire::ip::IpHeader;
 
 impl<F: Frame> Director<F> {
     #[inline(always)]
-    pub(super) fn send_tun<A: Family>(
+    pub(in crate::dataplane) fn send_tun<A: Family>(
         &mut self,
         mut frame: F,
         packet: &Packet<A>,

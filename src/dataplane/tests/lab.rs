@@ -345,7 +345,7 @@ impl Lab {
         let drops: u64 = counters.drops.iter().map(|c| c.get()).sum();
         let put_together = (counters.packets_reassembled.get(), counters.fragments_reassembled.get());
         let cut = (counters.packets_fragmented.get(), counters.fragments_created.get());
-        let made = counters.icmp_sent.get() + self.echoes + cut.1 + put_together.0;
+        let made = counters.icmp_sent.get() + counters.resets_sent.get() + self.echoes + cut.1 + put_together.0;
         let gone = drops + counters.consumed.get() + cut.0 + put_together.1;
         let waiting = held + u64::from(self.director.fragments_waiting());
         assert_eq!(counters.received.get() + made, gone + self.sent_ip + waiting, "{:?}", self.drops());

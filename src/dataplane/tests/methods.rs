@@ -3,9 +3,11 @@
 use super::lab::*;
 use super::packets::*;
 use crate::model::{DropReason, Forward, Tunnel};
+use crate::wire::Header;
 use crate::wire::ip_protocol::IPIP;
 use crate::wire::ipv4::Ipv4Header;
-use crate::wire::{Header, tcp::TcpHeader};
+use crate::wire::tcp::{TcpFlags, TcpHeader};
+use std::net::SocketAddrV4;
 
 const TUN: Forward = Forward::Tun(Tunnel {
     kind: crate::model::TunnelKind::Ipip,
@@ -164,5 +166,39 @@ fn bytes_behind_the_packet_do_not_go_on() {
         assert_eq!(seen.packet.len(), usize::from(seen.ip().total_length.get()));
         let l4 = seen.packet.len() - 20;
         assert_eq!(TcpHeader::at(&seen.packet, l4).unwrap().flags.0, SYN);
+    }
+}
+
+/// A RST of 40 bytes from `from` to `to` with this sequence number.
+fn assert_reset(seen: &Seen, from: SocketAddrV4, to: SocketAddrV4, sequence: u32) {
+    let tcp = TcpHeader::of(seen.transport()).unwrap();
+    assert_eq!((seen.source(), seen.destination()), (from, to));
+    assert_eq!((tcp.flags, tcp.sequence.get(), seen.packet.len()), (TcpFlags::RST, sequence, 40));
+    seen.assert_checksums();
+}
+
+#[test]
+fn an_idle_connection_is_reset_at_both_ends_where_its_service_says_so() {
+    for (forward, resets) in [(Forward::Nat, 2), (Forward::Dr, 1), (TUN, 1)] {
+        let (mut lab, ids) = Lab::with_servers(forward, &["10.0.0.1:80"]);
+        lab.edit(ids[0], |d| d.departures.reset_on_idle_expiry = true);
+        lab.publish();
+        let (client, server) = (client(1), at("10.0.0.1:80"));
+        lab.relay_in(&tcp(client, vip(), SYN));
+        if forward == Forward::Nat {
+            lab.relay_out(&tcp(server, client, SYN | ACK).at_server_side());
+        }
+        lab.relay_in(&tcp(client, vip(), ACK));
+        lab.wait_s(899);
+        assert!(lab.sent().is_empty());
+        lab.wait_s(3);
+        let sent = lab.sent();
+        assert_eq!(sent.len(), resets);
+        // every segment here acknowledges what comes before 2
+        assert_reset(&sent[0], vip(), client, 2);
+        if let Some(other) = sent.get(1) {
+            assert_reset(other, client, server, 2);
+        }
+        assert_eq!((lab.counters().resets_sent.get(), lab.director.connections().len()), (resets as u64, 0));
     }
 }

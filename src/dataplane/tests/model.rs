@@ -238,7 +238,7 @@ impl Bench {
         }
         self.lab.now = self.began.plus_ms(oracle.now_ms);
         self.lab.director.set_time(self.lab.now);
-        self.lab.director.expire(1000);
+        self.lab.director.expire(1000, &mut self.lab.out);
     }
 
     fn compare_counts(&mut self) -> TestCaseResult {

@@ -105,19 +105,19 @@ fn wrap<F: Frame, A: Family, O: Carry>(
     outer: &Outer,
     inner: &Inner,
 ) -> Result<(), DropReason> {
-    let room = outer.len().checked_sub(packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
+    let room = outer.total_len().checked_sub(packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
     if !frame.prepend(room) {
         return Err(DropReason::NoHeadroom);
     }
-    let head = frame.head_mut().get_mut(..outer.len()).ok_or(DropReason::Internal)?;
+    let head = frame.head_mut().get_mut(..outer.total_len()).ok_or(DropReason::Internal)?;
     outer.write::<O>(head, inner).ok_or(DropReason::Internal)?;
     if outer.has_to_fill() { fill::<F, A, O>(frame, packet, outer) } else { Ok(()) }
 }
 
 #[inline(never)]
 fn fill<F: Frame, A: Family, O: Carry>(frame: &mut F, packet: &Packet<A>, outer: &Outer) -> Result<(), DropReason> {
-    let sum = if outer.has_checksum() { sum_behind(frame, outer.len()) } else { Sum::ZERO };
-    let head = frame.head_mut().get_mut(..outer.len()).ok_or(DropReason::Internal)?;
+    let sum = if outer.has_checksum() { sum_behind(frame, outer.total_len()) } else { Sum::ZERO };
+    let head = frame.head_mut().get_mut(..outer.total_len()).ok_or(DropReason::Internal)?;
     outer.fill::<A, O>(head, packet.parsed.ip_len, packet.flow_hash(), sum).ok_or(DropReason::Internal)
 }
 

@@ -2,8 +2,7 @@
 
 use super::admit;
 use super::api::server::{Handler, Next};
-use super::api::views::DestCounts;
-use super::api::views::{DropView, RouteView, ServiceView};
+use super::api::views::{DestCounts, DropView, RouteView, ServiceView};
 use super::api::{DestinationRef, DestinationSpec, ForwardWord, PAGE_ROWS, Request, Response, ServiceSpec, Topic};
 use super::config::{DestinationConfig, ServiceConfig, values};
 use super::counts::Counts;
@@ -63,7 +62,7 @@ type Done = Result<Vec<String>, String>;
 impl<R: Runtime> Commands<R> {
     pub fn new(state: State, runtime: R) -> Self {
         let mut counts = Counts::default();
-        // nothing was counted before the first snapshot, whatever its destinations have counted by now
+        // the workers are at work already, and what they have counted so far counts
         counts.follow(state.snapshot(), &|_| DestCounts::default());
         Self { state, runtime, counts }
     }
@@ -117,7 +116,7 @@ impl<R: Runtime> Commands<R> {
 
     fn publish_after(&mut self, before: u64) {
         if self.state.snapshot().version != before {
-            // before workers can count for a new destination
+            // before a worker can count for a new destination
             self.counts.follow(self.state.snapshot(), &|id| self.runtime.dest_counts(id));
             self.runtime.publish(self.state.snapshot());
         }

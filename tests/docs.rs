@@ -1,5 +1,8 @@
-//! The documentation is true: commands parse, configurations are valid, links and files lead somewhere, and the table of
-//! drop reasons is what the code says.
+//! The documentation is true: commands parse, configurations are valid, links and files lead somewhere, the README's
+//! features are shown by recordings that pass, and the table of drop reasons is what the code says.
+
+#[path = "../examples/ipvs_vectors/player/skip.rs"]
+mod skip;
 
 use pollux::control::config::Config;
 use pollux::model::DropReason;
@@ -133,6 +136,68 @@ fn every_file_that_a_page_mentions_exists() {
         }
     }
     assert!(files >= 10, "found {files} only");
+}
+
+/// Whether a name fits a pattern in which `*` is anything.
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((head, rest)) => {
+            let tail = name.strip_prefix(head);
+            tail.is_some_and(|tail| (0..=tail.len()).any(|at| fits(rest, &tail[at..])))
+        }
+    }
+}
+
+/// The rows of the README's table of this name, without its head: first and last cell.
+fn rows<'a>(readme: &'a str, table: &str) -> Vec<(&'a str, &'a str)> {
+    let (_, rest) = readme.split_once(&format!("<!-- {table} -->")).expect("the table's beginning is marked");
+    let (table, _) = rest.split_once(&format!("<!-- /{table} -->")).expect("the table's end is marked");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
+    rows.skip(1).collect()
+}
+
+/// All recordings, and whether each is one of those that pass.
+fn recordings() -> Vec<(String, bool)> {
+    let passing: Vec<_> = include_str!("vectors/passing.txt").lines().collect();
+    let files = fs::read_dir(root().join("tests/vectors")).unwrap().map(|entry| entry.unwrap().path());
+    let recordings = files.filter(|path| path.extension().is_some_and(|e| e == "json"));
+    let names = recordings.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+    names.map(|name| (name.clone(), passing.contains(&name.as_str()))).collect()
+}
+
+#[test]
+fn every_feature_in_the_readme_is_shown_by_recordings_that_pass_and_every_such_recording_shows_one() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let rows = rows(&readme, "features");
+    let recordings = recordings();
+    let passing: Vec<_> = recordings.iter().filter(|(_, passes)| *passes).map(|(name, _)| name).collect();
+    for (feature, patterns) in &rows {
+        let patterns = code_spans(patterns);
+        assert!(!patterns.is_empty(), "{feature}: which recordings show it?");
+        for pattern in patterns {
+            assert!(passing.iter().any(|name| fits(pattern, name)), "{feature}: no recording that passes is {pattern}");
+        }
+    }
+    let patterns: Vec<_> = rows.iter().flat_map(|(_, patterns)| code_spans(patterns)).collect();
+    for name in passing {
+        assert!(patterns.iter().any(|pattern| fits(pattern, name)), "README.md: no feature is shown by {name}");
+    }
+}
+
+#[test]
+fn the_recordings_that_are_not_played_stand_in_the_readme_with_the_reason() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let rows = rows(&readme, "skipped");
+    let recordings = recordings();
+    for (name, _) in &recordings {
+        let row = rows.iter().find(|(pattern, _)| fits(pattern.trim_matches('`'), name));
+        assert_eq!(row.map(|(_, why)| *why), skip::reason(name), "README.md about {name}");
+    }
+    for (pattern, _) in rows {
+        let is_there = recordings.iter().any(|(name, _)| fits(pattern.trim_matches('`'), name));
+        assert!(is_there, "README.md: there is no recording {pattern}");
+    }
 }
 
 /// What an operator does about a packet that was dropped so. A new reason needs a line here.

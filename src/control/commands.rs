@@ -2,6 +2,7 @@
 
 use super::admit;
 use super::api::server::{Handler, Next};
+use super::api::views::DestCounts;
 use super::api::views::{DropView, RouteView, ServiceView};
 use super::api::{DestinationRef, DestinationSpec, ForwardWord, PAGE_ROWS, Request, Response, ServiceSpec, Topic};
 use super::config::{DestinationConfig, ServiceConfig, values};
@@ -62,7 +63,8 @@ type Done = Result<Vec<String>, String>;
 impl<R: Runtime> Commands<R> {
     pub fn new(state: State, runtime: R) -> Self {
         let mut counts = Counts::default();
-        counts.follow(state.snapshot(), &|id| runtime.dest_counts(id));
+        // nothing was counted before the first snapshot, whatever its destinations have counted by now
+        counts.follow(state.snapshot(), &|_| DestCounts::default());
         Self { state, runtime, counts }
     }
 
@@ -115,8 +117,9 @@ impl<R: Runtime> Commands<R> {
 
     fn publish_after(&mut self, before: u64) {
         if self.state.snapshot().version != before {
-            self.runtime.publish(self.state.snapshot());
+            // before workers can count for a new destination
             self.counts.follow(self.state.snapshot(), &|id| self.runtime.dest_counts(id));
+            self.runtime.publish(self.state.snapshot());
         }
     }
 

@@ -242,7 +242,9 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::TableFull => "Raise `capacity_per_worker` (a restart), or lower the timeouts",
         DropReason::NoCallId => "Look at the clients' messages, or edit the service without `persistence_engine`",
         DropReason::DropPacket => "It was asked for: set `drop_packet = 0` when the attack is over",
-        DropReason::DestinationGone => "Set weight 0 and wait before removing; or set `expire_nodest_conn`, for UDP `reschedule_udp`",
+        DropReason::DestinationGone => {
+            "Set weight 0 and wait before removing; or set `expire_nodest_conn`, for UDP `reschedule_udp`"
+        }
         DropReason::TtlExceeded => "Normal for traceroute; otherwise a routing loop",
         DropReason::MtuExceeded => "Let ICMP pass to the sender; raise the `mtu` towards the servers",
         DropReason::NoRoute => "Add a `[[route]]`: `pollux show routes`",
@@ -255,8 +257,12 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::IcmpChecksumBad => {
             "Damage on the way; IPv6 ones from NAT servers all count here, as the kernel drops them, too"
         }
-        DropReason::TunnelError => "Normal in small numbers; many: look at `mtu` and the network towards the real servers",
-        DropReason::Unasked => "Normal after a connection has timed out here, but not on its server; many: raise its timeout",
+        DropReason::TunnelError => {
+            "Normal in small numbers; many: look at `mtu` and the network towards the real servers"
+        }
+        DropReason::Unasked => {
+            "Normal after a connection has timed out here, but not on its server; many: raise its timeout"
+        }
         DropReason::NoHeadroom => "Please report it: buffers are made with room for every outer header",
         DropReason::NoBuffer => "Packets are stuck somewhere: `tx_full` and `neighbour_queue_full` say where",
         DropReason::TxFull => "The port is slower than what is sent to it: its link, its queue, the device behind it",

@@ -211,7 +211,7 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::IpChecksumBad => "A broken sender or cable; on a veth switch offloads off at the other end",
         DropReason::IpLengthBad => "A broken sender, or a device that cuts frames",
         DropReason::IpOptionsBad => "A broken sender, or an attack",
-        DropReason::SourceRoute => "Nothing: as the kernel by default, it refuses source routes",
+        DropReason::SourceRoute => "Nothing: they are refused, as the kernel does by default",
         DropReason::L4Truncated => "A broken sender, or an attack",
         DropReason::FragmentBad | DropReason::FragmentOverlap => "A broken sender, or an attack",
         DropReason::FragmentDuplicate => {
@@ -242,21 +242,27 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::TableFull => "Raise `capacity_per_worker` (a restart), or lower the timeouts",
         DropReason::NoCallId => "Look at the clients' messages, or edit the service without `persistence_engine`",
         DropReason::DropPacket => "It was asked for: set `drop_packet = 0` when the attack is over",
-        DropReason::DestinationGone => "Set weight 0 and wait before removing, or set `expire_nodest_conn`",
+        DropReason::DestinationGone => {
+            "Set weight 0 and wait before removing; or set `expire_nodest_conn`, for UDP `reschedule_udp`"
+        }
         DropReason::TtlExceeded => "Normal for traceroute; otherwise a routing loop",
         DropReason::MtuExceeded => "Let ICMP pass to the sender; raise the `mtu` towards the servers",
         DropReason::NoRoute => "Add a `[[route]]`: `pollux show routes`",
         DropReason::ForwardOff => "Set `[ip] forward = true` if the director is anyone's gateway",
-        DropReason::NeighbourQueueFull => "The next hop answers ARP too slowly, or not: `pollux show neighbours`",
+        DropReason::NeighbourQueueFull => "The next hop answers ARP or ND too slowly, or not: `pollux show neighbours`",
         DropReason::NeighbourFailed => "Is the next hop up, in this subnet and VLAN? `pollux show neighbours`",
         DropReason::IcmpUnrelated => {
-            "Normal in small numbers: late errors about connections that are gone, and types IPVS does not look into either"
+            "Normal in small numbers: errors that come late, and types that IPVS does not look into either"
         }
         DropReason::IcmpChecksumBad => {
             "Damage on the way; IPv6 ones from NAT servers all count here, as the kernel drops them, too"
         }
-        DropReason::TunnelError => "Normal in small numbers; many: `mtu` and the network towards the real servers",
-        DropReason::Unasked => "Normal after a connection has timed out here and not on its server",
+        DropReason::TunnelError => {
+            "Normal in small numbers; many: look at `mtu` and the network towards the real servers"
+        }
+        DropReason::Unasked => {
+            "Normal after a connection has timed out here, but not on its server; many: raise its timeout"
+        }
         DropReason::NoHeadroom => "Please report it: buffers are made with room for every outer header",
         DropReason::NoBuffer => "Packets are stuck somewhere: `tx_full` and `neighbour_queue_full` say where",
         DropReason::TxFull => "The port is slower than what is sent to it: its link, its queue, the device behind it",

@@ -64,7 +64,7 @@ What follows may be added to it, each by itself.
 ### Marks and persistence
 
 HTTP and HTTPS of one address as one service: the rules give both one mark, and the clients of a network keep their server
-for six minutes after their last connection. A service on a mark takes packets whatever their address; so nothing answers
+for six minutes from their last new connection on, and as long as they have any. A service on a mark takes packets whatever their address; so nothing answers
 ARP or ND for it: a router sends them here, or the address stands among the `addresses` of a `[[port]]`.
 
 ```toml

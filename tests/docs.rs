@@ -1,5 +1,8 @@
-//! The documentation is true: commands parse, configurations are valid, links and files lead somewhere, and the table of
-//! drop reasons is what the code says.
+//! The documentation is true: commands parse, configurations are valid, links and files lead somewhere, the README's
+//! features are shown by recordings that pass, and the table of drop reasons is what the code says.
+
+#[path = "../examples/ipvs_vectors/player/skip.rs"]
+mod skip;
 
 use pollux::control::config::Config;
 use pollux::model::DropReason;
@@ -76,14 +79,18 @@ fn every_command_on_a_page_is_one_that_pollux_takes() {
 fn every_configuration_on_a_page_is_valid() {
     let mut configurations = 0;
     for (path, text) in pages() {
-        for (_, block) in blocks(&text).iter().filter(|(language, _)| *language == "toml") {
+        let blocks: Vec<_> = blocks(&text).into_iter().filter(|(language, _)| *language == "toml").collect();
+        for (_, block) in &blocks {
             configurations += 1;
-            if let Err(error) = Config::parse(block, "example") {
-                panic!("{}: {error}", path.display());
+            // what has no ports is to be added to the page's first one
+            let is_addition = !block.contains("[[port]]");
+            let whole = if is_addition { format!("{}\n{block}", blocks[0].1) } else { block.clone() };
+            if let Err(error) = Config::parse(&whole, "example") {
+                panic!("{}: {error}\n{block}", path.display());
             }
         }
     }
-    assert!(configurations >= 2, "found {configurations} only");
+    assert!(configurations >= 7, "found {configurations} only");
 }
 
 /// A heading as it stands in a link: lower case, hyphens for spaces, without punctuation.
@@ -119,7 +126,7 @@ fn every_file_that_a_page_mentions_exists() {
     const FOLDERS: [&str; 8] = ["src/", "docs/", "scripts/", "tests/", "config/", "dpdk-sys/", "fuzz/", ".ci/"];
     let mut files = 0;
     for (path, text) in pages() {
-        let ends = |c: char| c.is_whitespace() || "`()[]|,;:→\"".contains(c);
+        let ends = |c: char| c.is_whitespace() || "`()[]|,;:#→\"".contains(c);
         for word in text.split(ends).map(|word| word.trim_start_matches("./").trim_end_matches('.')) {
             if FOLDERS.iter().any(|folder| word.starts_with(folder)) {
                 files += 1;
@@ -129,6 +136,68 @@ fn every_file_that_a_page_mentions_exists() {
         }
     }
     assert!(files >= 10, "found {files} only");
+}
+
+/// Whether a name fits a pattern in which `*` is anything.
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((head, rest)) => {
+            let tail = name.strip_prefix(head);
+            tail.is_some_and(|tail| (0..=tail.len()).any(|at| fits(rest, &tail[at..])))
+        }
+    }
+}
+
+/// The rows of the README's table of this name, without its head: first and last cell.
+fn rows<'a>(readme: &'a str, table: &str) -> Vec<(&'a str, &'a str)> {
+    let (_, rest) = readme.split_once(&format!("<!-- {table} -->")).expect("the table's beginning is marked");
+    let (table, _) = rest.split_once(&format!("<!-- /{table} -->")).expect("the table's end is marked");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
+    rows.skip(1).collect()
+}
+
+/// All recordings, and whether each is one of those that pass.
+fn recordings() -> Vec<(String, bool)> {
+    let passing: Vec<_> = include_str!("vectors/passing.txt").lines().collect();
+    let files = fs::read_dir(root().join("tests/vectors")).unwrap().map(|entry| entry.unwrap().path());
+    let recordings = files.filter(|path| path.extension().is_some_and(|e| e == "json"));
+    let names = recordings.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+    names.map(|name| (name.clone(), passing.contains(&name.as_str()))).collect()
+}
+
+#[test]
+fn every_feature_in_the_readme_is_shown_by_recordings_that_pass_and_every_such_recording_shows_one() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let rows = rows(&readme, "features");
+    let recordings = recordings();
+    let passing: Vec<_> = recordings.iter().filter(|(_, passes)| *passes).map(|(name, _)| name).collect();
+    for (feature, patterns) in &rows {
+        let patterns = code_spans(patterns);
+        assert!(!patterns.is_empty(), "{feature}: which recordings show it?");
+        for pattern in patterns {
+            assert!(passing.iter().any(|name| fits(pattern, name)), "{feature}: no recording that passes is {pattern}");
+        }
+    }
+    let patterns: Vec<_> = rows.iter().flat_map(|(_, patterns)| code_spans(patterns)).collect();
+    for name in passing {
+        assert!(patterns.iter().any(|pattern| fits(pattern, name)), "README.md: no feature is shown by {name}");
+    }
+}
+
+#[test]
+fn the_recordings_that_are_not_played_stand_in_the_readme_with_the_reason() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let rows = rows(&readme, "skipped");
+    let recordings = recordings();
+    for (name, _) in &recordings {
+        let row = rows.iter().find(|(pattern, _)| fits(pattern.trim_matches('`'), name));
+        assert_eq!(row.map(|(_, why)| *why), skip::reason(name), "README.md about {name}");
+    }
+    for (pattern, _) in rows {
+        let is_there = recordings.iter().any(|(name, _)| fits(pattern.trim_matches('`'), name));
+        assert!(is_there, "README.md: there is no recording {pattern}");
+    }
 }
 
 /// What an operator does about a packet that was dropped so. A new reason needs a line here.
@@ -142,7 +211,7 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::IpChecksumBad => "A broken sender or cable; on a veth switch offloads off at the other end",
         DropReason::IpLengthBad => "A broken sender, or a device that cuts frames",
         DropReason::IpOptionsBad => "A broken sender, or an attack",
-        DropReason::SourceRoute => "Nothing: as the kernel by default, it refuses source routes",
+        DropReason::SourceRoute => "Nothing: they are refused, as the kernel does by default",
         DropReason::L4Truncated => "A broken sender, or an attack",
         DropReason::FragmentBad | DropReason::FragmentOverlap => "A broken sender, or an attack",
         DropReason::FragmentDuplicate => {
@@ -173,21 +242,27 @@ const fn advice(reason: DropReason) -> &'static str {
         DropReason::TableFull => "Raise `capacity_per_worker` (a restart), or lower the timeouts",
         DropReason::NoCallId => "Look at the clients' messages, or edit the service without `persistence_engine`",
         DropReason::DropPacket => "It was asked for: set `drop_packet = 0` when the attack is over",
-        DropReason::DestinationGone => "Set weight 0 and wait before removing, or set `expire_nodest_conn`",
+        DropReason::DestinationGone => {
+            "Set weight 0 and wait before removing; or set `expire_nodest_conn`, for UDP `reschedule_udp`"
+        }
         DropReason::TtlExceeded => "Normal for traceroute; otherwise a routing loop",
         DropReason::MtuExceeded => "Let ICMP pass to the sender; raise the `mtu` towards the servers",
         DropReason::NoRoute => "Add a `[[route]]`: `pollux show routes`",
         DropReason::ForwardOff => "Set `[ip] forward = true` if the director is anyone's gateway",
-        DropReason::NeighbourQueueFull => "The next hop answers ARP too slowly, or not: `pollux show neighbours`",
+        DropReason::NeighbourQueueFull => "The next hop answers ARP or ND too slowly, or not: `pollux show neighbours`",
         DropReason::NeighbourFailed => "Is the next hop up, in this subnet and VLAN? `pollux show neighbours`",
         DropReason::IcmpUnrelated => {
-            "Normal in small numbers: late errors about connections that are gone, and types IPVS does not look into either"
+            "Normal in small numbers: errors that come late, and types that IPVS does not look into either"
         }
         DropReason::IcmpChecksumBad => {
             "Damage on the way; IPv6 ones from NAT servers all count here, as the kernel drops them, too"
         }
-        DropReason::TunnelError => "Normal in small numbers; many: `mtu` and the network towards the real servers",
-        DropReason::Unasked => "Normal after a connection has timed out here and not on its server",
+        DropReason::TunnelError => {
+            "Normal in small numbers; many: look at `mtu` and the network towards the real servers"
+        }
+        DropReason::Unasked => {
+            "Normal after a connection has timed out here, but not on its server; many: raise its timeout"
+        }
         DropReason::NoHeadroom => "Please report it: buffers are made with room for every outer header",
         DropReason::NoBuffer => "Packets are stuck somewhere: `tx_full` and `neighbour_queue_full` say where",
         DropReason::TxFull => "The port is slower than what is sent to it: its link, its queue, the device behind it",

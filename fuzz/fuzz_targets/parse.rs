@@ -30,7 +30,7 @@ fn views(bytes: &[u8]) {
     let _ = ethernet::VlanTag::of(bytes).map(|tag| (tag.id(), tag.priority()));
     let _ = gre::Gre::parse(bytes);
     let _ = gue::Gue::parse(bytes);
-    let _ = sctp::state_chunk(|at| sctp::ChunkHeader::of(bytes.get(at..)?).copied());
+    let _ = sctp::state_chunk(|at| sctp::ChunkHeader::at(bytes, at).copied());
     let _ = nd::NeighbourMessage::parse(bytes);
     let _ = ipv6::Ipv6Packet::parse(bytes);
     quotes::<address::Ip4>(bytes);

@@ -2,7 +2,7 @@
 
 use super::admit;
 use super::api::server::{Handler, Next};
-use super::api::views::{DropView, RouteView, ServiceView};
+use super::api::views::{DestCounts, DropView, RouteView, ServiceView};
 use super::api::{DestinationRef, DestinationSpec, ForwardWord, PAGE_ROWS, Request, Response, ServiceSpec, Topic};
 use super::config::{DestinationConfig, ServiceConfig, values};
 use super::counts::Counts;
@@ -62,7 +62,8 @@ type Done = Result<Vec<String>, String>;
 impl<R: Runtime> Commands<R> {
     pub fn new(state: State, runtime: R) -> Self {
         let mut counts = Counts::default();
-        counts.follow(state.snapshot(), &|id| runtime.dest_counts(id));
+        // the workers are at work already, and what they have counted so far counts
+        counts.follow(state.snapshot(), &|_| DestCounts::default());
         Self { state, runtime, counts }
     }
 
@@ -115,8 +116,9 @@ impl<R: Runtime> Commands<R> {
 
     fn publish_after(&mut self, before: u64) {
         if self.state.snapshot().version != before {
-            self.runtime.publish(self.state.snapshot());
+            // before a worker can count for a new destination
             self.counts.follow(self.state.snapshot(), &|id| self.runtime.dest_counts(id));
+            self.runtime.publish(self.state.snapshot());
         }
     }
 

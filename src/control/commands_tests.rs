@@ -219,3 +219,13 @@ fn counters_set_to_zero_count_from_there() {
     assert_eq!(ipvsadm(&mut commands, "-Z -t 192.0.2.10:80"), (0, String::new()));
     assert_eq!(connections(&mut commands), 0);
 }
+
+#[test]
+fn what_is_counted_before_a_start_or_a_change_has_ended_is_shown() {
+    let mut commands = fake::commands();
+    assert_eq!(ipvsadm(&mut commands, "-a -t 192.0.2.10:80 -r 10.1.0.3 -g"), (0, String::new()));
+    let Response::Services { rows, .. } = answer(&mut commands, Request::Show(Topic::Services)) else { panic!() };
+    let mut packets: Vec<_> = rows[0].destinations.iter().map(|d| d.counts.in_packets).collect();
+    packets.sort_unstable();
+    assert_eq!(packets, [10, 17, 17]);
+}

@@ -61,7 +61,7 @@ impl Counts {
         self.former.get(&service).copied().unwrap_or_default()
     }
 
-    /// A new snapshot is out: what its destinations have counted goes with them, and comes back with them from the trash.
+    /// A new snapshot is about to go out: what its destinations have counted goes with them, and comes back with them from the trash.
     pub fn follow(&mut self, snapshot: &Snapshot, counts: &dyn Fn(DestId) -> DestCounts) {
         for id in &snapshot.changes.services {
             if snapshot.services.get(id.index()).is_none() {

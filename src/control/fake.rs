@@ -46,6 +46,8 @@ pub struct Fake {
     pub now: Time,
     /// How many there are, of worker 1; worker 0 has none.
     pub connections: u64,
+    /// Of each destination; with every snapshot more have come in.
+    in_packets: u64,
     asked: bool,
 }
 
@@ -54,14 +56,16 @@ pub fn commands() -> Commands<Fake> {
     let file = CONFIG.to_owned();
     let opened = [0, 1].map(|i| Opened { port: PortId(i), mac: [2, 0, 0, 0, 0, i as u8], udp_checksum_offload: false });
     let state = State::new(Config::parse(&file, "pollux.toml").unwrap(), &opened).unwrap();
-    let fake = Fake { file, published: Vec::new(), now: Time::default(), connections: 2500, asked: false };
+    let fake =
+        Fake { file, published: Vec::new(), now: Time::default(), connections: 2500, in_packets: 7, asked: false };
     Commands::new(state, fake)
 }
 
 impl Source for Fake {
     fn dest_counts(&self, dest: DestId) -> DestCounts {
         let id = u64::from(dest.0);
-        DestCounts { active: id + 1, inactive: id + 10, connections: id + 100, in_packets: 7, ..DestCounts::default() }
+        let (connections, in_packets) = (id + 100, self.in_packets);
+        DestCounts { active: id + 1, inactive: id + 10, connections, in_packets, ..DestCounts::default() }
     }
 
     fn drop_count(&self, reason: DropReason) -> u64 {
@@ -120,5 +124,6 @@ impl Runtime for Fake {
 
     fn publish(&mut self, snapshot: &Snapshot) {
         self.published.push(snapshot.version);
+        self.in_packets += 10;
     }
 }

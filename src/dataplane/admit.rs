@@ -32,8 +32,8 @@ pub(super) struct Choice {
 }
 
 impl<F: Frame> Director<F> {
-    /// No connection knows this packet.
-    #[cold]
+    /// No connection knows this packet. Rare beside packets of connections, but what many new ones a second wait for.
+    #[inline(never)]
     pub(super) fn no_connection<A: Family>(
         &mut self,
         frame: F,
@@ -135,6 +135,7 @@ impl<F: Frame> Director<F> {
     }
 
     /// Whether a packet of its kind may begin a connection.
+    #[inline(always)]
     fn may_start<A: Family>(&self, frame: &F, packet: &Packet<A>) -> Result<bool, DropReason> {
         match packet.parsed.protocol {
             TCP => Ok(tcp::may_start(packet.parsed.tcp_flags, self.snapshot.settings.sloppy_tcp)),
@@ -161,6 +162,7 @@ impl<F: Frame> Director<F> {
     }
 
     /// The destination for a new connection.
+    #[inline(always)]
     pub(super) fn choose<A: Family>(
         &mut self,
         frame: &F,
@@ -178,6 +180,7 @@ impl<F: Frame> Director<F> {
 
     /// The destination for a connection of a service without persistence. A port that is not the service's own came here
     /// as FTP's data might.
+    #[inline(always)]
     fn schedule(&mut self, service: ServiceId, flow: &Flow) -> Option<Choice> {
         match self.services.get(service)?.service.key {
             ServiceKey::Virtual { port, .. } if port != flow.destination_port => return None,
@@ -229,6 +232,7 @@ impl<F: Frame> Director<F> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn new_connection<A: Family>(
         &mut self,
         packet: &Packet<A>,

@@ -5,7 +5,7 @@
 use super::destinations::{DestState, Destinations};
 use super::director::Director;
 use super::frame::Frame;
-use crate::model::limits::DRAIN_CHECKS_PER_S;
+use crate::model::limits::DRAIN_CHECKS_PER_MS;
 use crate::model::{DestId, Time};
 
 /// Where the look through the destinations stands.
@@ -43,7 +43,7 @@ impl Drain {
             return false;
         }
         let first = if self.cursor < destinations.len() { self.cursor } else { 0 };
-        self.cursor = first + DRAIN_CHECKS_PER_S;
+        self.cursor = first + DRAIN_CHECKS_PER_MS;
         let is_busy = |id: DestId| destinations.counters(id).references.get() > 0;
         let ids = (first..self.cursor.min(destinations.len())).map(|id| DestId(id as u32));
         ids.into_iter().any(|id| destinations.get(id).is_some_and(|dest| dest.is_drained(now)) && is_busy(id))
@@ -51,7 +51,7 @@ impl Drain {
 }
 
 impl<F: Frame> Director<F> {
-    /// Once a second: has the connections of what has passed its deadline sought. A persistent client may come back to a
+    /// Once a millisecond: has the connections of what has passed its deadline sought. A persistent client may come back to a
     /// quiesced destination, so this is repeated for as long as it has connections.
     pub(super) fn end_drained(&mut self) {
         if self.drain.is_due(&self.destinations, self.now) {

@@ -205,7 +205,7 @@ impl Outer {
 
     /// Link header, outer IP header and the tunnel's own, in bytes.
     #[inline(always)]
-    pub fn len(&self) -> usize {
+    pub fn total_len(&self) -> usize {
         self.len.into()
     }
 

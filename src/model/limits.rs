@@ -48,8 +48,9 @@ pub const FTP_SESSIONS_MAX: usize = 65_536;
 /// each of 2048 hashes. All are looked through once a second.
 pub const PATH_MTUS_MAX: usize = 4096;
 
-/// Destinations a second that are looked at for a drain deadline that has passed: each at least about once a minute.
-pub const DRAIN_CHECKS_PER_S: usize = 4096;
+/// Destinations a millisecond that are looked at for a drain deadline that has passed: each once in half a minute, of as
+/// many as there may be.
+pub const DRAIN_CHECKS_PER_MS: usize = 8;
 
 /// Datagrams given up between two bursts because their time is up: each may be answered.
 pub const GIVEN_UP_PER_POLL: usize = 8;

@@ -4,8 +4,10 @@
 //! A scheduler has three parts. Its *plan* is made from the pool by the control thread, is immutable, and is shared by
 //! all workers (tables, greatest common divisors). Its *state* is each worker's own (pointers, caches), and so is its
 //! *ranking*: the destinations in the order in which it prefers them, which whoever counts connections keeps up to date.
-//! So a decision takes no longer among thousands of destinations than among a few. Every decision equals Linux IPVS's,
-//! connection for connection, when there is one worker.
+//! So most decisions take no longer among thousands of destinations than among a few. Two do: twos looks a place up in
+//! sums, which from ten destinations to ten thousand takes about 1.7 times as long, and lblcr goes over the set it keeps
+//! for an address, which grows with the pool. Every decision equals Linux IPVS's, connection for connection, when there
+//! is one worker.
 
 mod cache;
 pub mod dh;

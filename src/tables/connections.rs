@@ -312,6 +312,8 @@ impl<A: Address> Connections<A> {
 
     /// Takes a connection in; its timer starts with its `timeout`. Both its keys must be new. With `control`, it counts
     /// with its controller until it is removed.
+    // inlined, so that a connection is made where it is going to stay
+    #[inline(always)]
     pub fn insert(&mut self, mut conn: Conn<A>, now: Tick) -> Result<ConnId, Full> {
         let id = self.take_entry().ok_or(Full)?;
         conn.timer = Timer::at(now.plus(conn.timeout));
@@ -332,6 +334,7 @@ impl<A: Address> Connections<A> {
         Ok(ConnId(id))
     }
 
+    #[inline(always)]
     fn take_entry(&mut self) -> Option<u32> {
         let id = if self.free != 0 {
             std::mem::replace(&mut self.free, 0)

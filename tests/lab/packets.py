@@ -68,6 +68,23 @@ def udp(source, destination, sport, dport, payload, wrong_by=0):
     return datagram[:6] + struct.pack("!H", (total + wrong_by) & 0xFFFF) + payload
 
 
+def pcap(frames):
+    """A capture file (pcap-savefile(5)) of Ethernet frames, all at one time."""
+    file = struct.pack("=IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+    return file + b"".join(struct.pack("=IIII", 0, 0, len(frame), len(frame)) + frame for frame in frames)
+
+
+def read_pcap(file):
+    """The frames of a capture file as this machine writes it."""
+    frames, at = [], 24
+    while at < len(file):
+        kept, length = struct.unpack_from("=II", file, at + 8)
+        assert kept == length, "the capture has cut a frame"
+        frames.append(file[at + 16 : at + 16 + kept])
+        at += 16 + kept
+    return frames
+
+
 def icmp_echo(id, sequence, payload=b"pollux"):
     message = struct.pack("!BBHHH", 8, 0, 0, id, sequence) + payload
     return message[:2] + struct.pack("!H", checksum(message)) + message[4:]
@@ -140,11 +157,16 @@ class Wire:
 
     def frames(self, seconds):
         """Frames as they come, for that long."""
+        for data, control in self.unread(seconds):
+            yield Frame(data, _vlan(control))
+
+    def unread(self, seconds):
+        """The bytes of frames as they come, for that long, and what the kernel says beside them."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if select.select([self.sock], [], [], left)[0]:
                 data, control, _, _ = self.sock.recvmsg(65536, 256)
-                yield Frame(data, _vlan(control))
+                yield data, control
 
     def wait_for(self, wanted, seconds=3):
         """The first frame that `wanted` likes, or None."""

@@ -23,8 +23,11 @@ impl<F: Frame> Director<F> {
         way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
+        // read before anything is written: a load over what has just been stored in pieces would have to wait for it
+        let ip = A::Header::at(frame.head(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
+        let hops = ip.hops().wrapping_sub(1);
+        let inner = self.inner_of::<A>(packet.parsed.ip_len, ip, hops);
         self.take_hop(&mut frame, packet, out)?;
-        let inner = self.inner_of(&frame, packet)?;
         let outer = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
         if packet.wire_len() > outer.mtu {
             return self.send_long_tun(frame, packet, dest, way, out);
@@ -43,13 +46,12 @@ impl<F: Frame> Director<F> {
     }
 
     #[inline(always)]
-    fn inner_of<A: Family>(&mut self, frame: &F, packet: &Packet<A>) -> Result<Inner, DropReason> {
-        let ip = A::Header::at(frame.head(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
-        let (len, class, hops) = (packet.parsed.ip_len, ip.class(), ip.hops());
+    fn inner_of<A: Family>(&mut self, len: u16, ip: &A::Header, hops: u8) -> Inner {
+        let class = ip.class();
         let dont_fragment = !A::IS_V6 && self.pmtu_disc && ip.is_whole();
         // what must not be fragmented needs no identification (RFC 6864 §4.1)
         let id = if dont_fragment { 0 } else { self.next_ip_id() };
-        Ok(Inner { len, class, hops, dont_fragment, id })
+        Inner { len, class, hops, dont_fragment, id }
     }
 
     /// A packet that does not fit with the headers in front, or came in fragments. The outer packet goes in fragments if the inner one is an
@@ -85,7 +87,8 @@ impl<F: Frame> Director<F> {
         way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        let inner = self.inner_of(&frame, packet)?;
+        let ip = A::Header::at(frame.head(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
+        let inner = self.inner_of::<A>(packet.parsed.ip_len, ip, ip.hops());
         let outer = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
         packet.parsed.ip_len.checked_add(outer.overhead).ok_or(DropReason::MtuExceeded)?;
         let (l3, len) = (outer.link_len(), packet.wire_len().saturating_add(outer.overhead));
@@ -102,19 +105,19 @@ fn wrap<F: Frame, A: Family, O: Carry>(
     outer: &Outer,
     inner: &Inner,
 ) -> Result<(), DropReason> {
-    let room = outer.len().checked_sub(packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
+    let room = outer.total_len().checked_sub(packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
     if !frame.prepend(room) {
         return Err(DropReason::NoHeadroom);
     }
-    let head = frame.head_mut().get_mut(..outer.len()).ok_or(DropReason::Internal)?;
+    let head = frame.head_mut().get_mut(..outer.total_len()).ok_or(DropReason::Internal)?;
     outer.write::<O>(head, inner).ok_or(DropReason::Internal)?;
     if outer.has_to_fill() { fill::<F, A, O>(frame, packet, outer) } else { Ok(()) }
 }
 
 #[inline(never)]
 fn fill<F: Frame, A: Family, O: Carry>(frame: &mut F, packet: &Packet<A>, outer: &Outer) -> Result<(), DropReason> {
-    let sum = if outer.has_checksum() { sum_behind(frame, outer.len()) } else { Sum::ZERO };
-    let head = frame.head_mut().get_mut(..outer.len()).ok_or(DropReason::Internal)?;
+    let sum = if outer.has_checksum() { sum_behind(frame, outer.total_len()) } else { Sum::ZERO };
+    let head = frame.head_mut().get_mut(..outer.total_len()).ok_or(DropReason::Internal)?;
     outer.fill::<A, O>(head, packet.parsed.ip_len, packet.flow_hash(), sum).ok_or(DropReason::Internal)
 }
 

@@ -30,12 +30,12 @@ cores = [1]
 [[port]]
 name = "client"
 device = "net_af_packet0"
-addresses = ["192.0.2.254/24"]
+addresses = ["192.0.2.254/24", "2001:db8:1::fe/64"]
 
 [[port]]
 name = "server"
 device = "net_af_packet1"
-addresses = ["10.1.0.254/24"]
+addresses = ["10.1.0.254/24", "fd00:10::fe/64"]
 
 [[route]]
 prefix = "0.0.0.0/0"
@@ -57,8 +57,123 @@ forward = "nat"
 weight = 3
 "#;
 
+/// What may be added to the example; `tests/docs.rs` does so.
+const ADDITIONS: &str = r#"
+What follows may be added to it, each by itself.
+
+### Marks and persistence
+
+HTTP and HTTPS of one address as one service: the rules give both one mark, and the clients of a network keep their server
+for six minutes from their last new connection on, and as long as they have any. A service on a mark takes packets whatever their address; so nothing answers
+ARP or ND for it: a router sends them here, or the address stands among the `addresses` of a `[[port]]`.
+
+```toml
+[[mark]]
+mark = 1
+protocol = "tcp"
+destination = "198.51.100.10"
+destination_port = 80
+
+[[mark]]
+mark = 1
+protocol = "tcp"
+destination = "198.51.100.10"
+destination_port = 443
+
+[[service]]
+mark = 1
+persistence_timeout_s = 360
+persistence_mask = "255.255.255.0"
+
+[[service.destination]]
+address = "10.1.0.1"
+forward = "dr"
+```
+
+Persistence by the call instead of the client's address, for SIP over UDP:
+
+```toml
+[[service]]
+protocol = "udp"
+address = "192.0.2.10:5060"
+persistence_timeout_s = 600
+persistence_engine = "sip"
+
+[[service.destination]]
+address = "10.1.0.1:5060"
+forward = "nat"
+```
+
+### Tunnels
+
+Real servers anywhere that IP reaches, each with a tunnel of its own kind. The address family of the tunnel may be another
+than the service's.
+
+```toml
+[[service]]
+protocol = "tcp"
+address = "192.0.2.11:80"
+
+[[service.destination]]
+address = "10.1.0.1"
+forward = "tun"
+
+[[service.destination]]
+address = "10.1.0.2"
+forward = "tun"
+tunnel = "gre"
+tunnel_checksum = "full"
+
+[[service.destination]]
+address = "fd00:10::3"
+forward = "tun"
+tunnel = "gue"
+tunnel_port = 6080
+```
+
+### IPv6
+
+Addresses with a port stand in brackets. The ports' own IPv6 addresses make the connected networks, as those of IPv4 do.
+
+```toml
+[[service]]
+protocol = "tcp"
+address = "[2001:db8:1::10]:80"
+
+[[service.destination]]
+address = "[fd00:10::1]:8080"
+forward = "nat"
+```
+
+### Departures from the kernel
+
+Where the kernel's ways are not what one wants, a service can have others. Without these keys it does what the kernel does.
+
+```toml
+[[service]]
+protocol = "tcp"
+address = "192.0.2.12:5432"
+tcp_established_s = 7_200   # its clients are idle for long; `[timeouts]` goes on for the others
+drain_deadline_s = 600      # with weight 0, or removed, a server keeps its connections for ten minutes at most
+reset_on_idle_expiry = true # and whoever was idle for longer is told, instead of waiting for ever
+
+[[service.destination]]
+address = "10.1.0.1:5432"
+forward = "nat"
+
+[[service]]
+protocol = "udp"
+address = "192.0.2.12:514"
+reschedule_udp = true # one long flow of packets; it leaves a server with weight 0 at once
+
+[[service.destination]]
+address = "10.1.0.1:514"
+forward = "nat"
+```
+"#;
+
 fn page() -> String {
-    let mut page = format!("{HEAD}{EXAMPLE}```\n");
+    let mut page = format!("{HEAD}{EXAMPLE}```\n{ADDITIONS}");
     for table in Table::ALL {
         write!(page, "\n## `{}`\n\n{}\n\n", table.heading(), table.explanation()).unwrap();
         page += "| key | type | unit | default | allowed | example | changed by | meaning |\n";

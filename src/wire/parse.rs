@@ -216,7 +216,11 @@ fn parse_extensions(head: &[u8], frame_len: usize, end: usize, parsed: &mut Pars
     };
     (parsed.protocol, parsed.l4) = (upper.protocol, (l3 + upper.offset) as u16);
     parsed.fragment = upper.fragment.is_some();
-    parsed.state_flags = head.get(l3 + HEADER_LEN + TCP_FLAGS_AT).copied().unwrap_or(0);
+    let flags_at = l3 + HEADER_LEN + TCP_FLAGS_AT;
+    parsed.state_flags = match upper.protocol {
+        TCP if flags_at < end => *head.get(flags_at).ok_or(Malformed::Truncated)?,
+        _ => 0,
+    };
     if parsed.fragment {
         (parsed.tcp_flags, parsed.ports) = (0, 0);
         return Ok(());
@@ -370,6 +374,23 @@ mod tests {
         }
         let long = [&bytes[..], b"data"].concat();
         assert!(parse(&long[..54], long.len()).is_ok());
+    }
+
+    #[test]
+    fn only_tcp_has_flags_for_the_state_machine_and_only_from_within_its_packet() {
+        let mut frame = [0xa5; 100];
+        frame[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
+        for (next_header, len, flags) in [(99, 46, 0), (99, 0, 0), (44, 8, 0), (44, 46, 0xa5)] {
+            frame[18..21].copy_from_slice(&[0, len, next_header]);
+            // the fragment header, of a first fragment of TCP
+            frame[54..62].copy_from_slice(&[TCP, 0, 0, 1, 0, 0, 0, 1]);
+            let whole = parse(&frame, frame.len());
+            assert_eq!(whole.map(|parsed| parsed.state_flags), Ok(flags));
+            for end in 0..frame.len() {
+                let short = parse(&frame[..end], frame.len());
+                assert!(short == whole || short == Err(Malformed::Truncated), "{end}: {short:?}, not {whole:?}");
+            }
+        }
     }
 
     #[test]

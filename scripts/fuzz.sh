@@ -5,10 +5,11 @@
 # Needs a nightly Rust (rustup toolchain install nightly) and a C++ compiler; cargo-fuzz is installed if it is missing.
 # What a run finds worth keeping goes to fuzz/target/corpus, and is a start for the next one; fuzz/corpus is what all
 # runs start from. To make it anew, smaller, from both:  fuzz.sh --shrink
+# New recordings:  scripts/fuzz-seeds.py fuzz/target/corpus/process
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-case " $* " in *" -h "* | *" --help "*) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;; esac
+case " $* " in *" -h "* | *" --help "*) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit ;; esac
 cd "$root"
 find_cargo || die "no cargo found; install Rust with rustup (https://rustup.rs)"
 cargo +nightly --version >/dev/null 2>&1 || die "no nightly Rust: rustup toolchain install nightly"

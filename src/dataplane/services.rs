@@ -34,9 +34,8 @@ impl Services {
         }
         let slot = &mut self.states[id.index()];
         let old = slot.as_ref().map(|state| &*state.service);
-        if !service.is_some_and(|new| old.is_some_and(|old| has_list_of(new, old))) {
-            destinations.set_list(id, old.map(|old| &*old.pool), service.map(|new| (new.scheduler, &*new.pool)));
-        }
+        // always anew: a list that only looks like an edit of the one before must not keep positions that are no longer right
+        destinations.set_list(id, old.map(|old| &*old.pool), service.map(|new| (new.scheduler, &*new.pool)));
         match (service, &mut *slot) {
             (None, _) => *slot = None,
             (Some(new), Some(state)) if state.service.key == new.key => {
@@ -74,9 +73,4 @@ impl Services {
         let position = state.scheduler.schedule(pool, plan, destinations.ranking(id)?, destinations, flow)?;
         pool.candidates().get(position).map(|c| c.id)
     }
-}
-
-/// The same scheduler, of the same destinations in the same order.
-fn has_list_of(new: &Service, old: &Service) -> bool {
-    new.key == old.key && new.scheduler == old.scheduler && new.pool.is_edit_of(&old.pool)
 }

@@ -1,6 +1,7 @@
 //! One worker's view of all destinations: what forwarding needs at hand, and their counts.
 
 use super::outer::Outer;
+use super::path::Path;
 use super::real_servers::RealServers;
 use crate::model::limits::DESTINATIONS_MAX;
 use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
@@ -123,6 +124,8 @@ impl DestState {
 /// All destinations by id.
 pub struct Destinations {
     states: Vec<DestState>,
+    /// As long as `states`.
+    paths: Vec<Path>,
     /// By service.
     ranked: Vec<Option<Box<Ranked>>>,
     real_servers: RealServers,
@@ -134,8 +137,10 @@ impl Destinations {
         // the address space for all, so that growing never copies; pages come as they are touched
         let mut states = Vec::new();
         states.reserve_exact(DESTINATIONS_MAX);
+        let mut paths = Vec::new();
+        paths.reserve_exact(DESTINATIONS_MAX);
         let counters = Arc::new(Mapping::new(DESTINATIONS_MAX)?);
-        Ok(Self { states, ranked: Vec::new(), real_servers: RealServers::default(), counters })
+        Ok(Self { states, paths, ranked: Vec::new(), real_servers: RealServers::default(), counters })
     }
 
     pub fn shared(&self) -> SharedCounters {
@@ -149,7 +154,9 @@ impl Destinations {
         }
         if self.states.len() <= id.index() {
             self.states.resize(id.index() + 1, DestState::default());
+            self.paths.resize(id.index() + 1, Path::default());
         }
+        self.paths[id.index()] = Path::default();
         self.list_real_server(id, RealServers::remove);
         let state = &mut self.states[id.index()];
         *state = match destination {
@@ -207,6 +214,26 @@ impl Destinations {
     #[inline(always)]
     pub fn get_mut(&mut self, id: DestId) -> Option<&mut DestState> {
         self.states.get_mut(id.index())
+    }
+
+    /// Whether packets of its connections can go the common path in this epoch of the network.
+    #[inline(always)]
+    pub fn has_path(&self, id: DestId, epoch: u64) -> bool {
+        self.paths.get(id.index()).is_some_and(|path| path.is_of(epoch))
+    }
+
+    /// From now on they can.
+    pub fn set_path(&mut self, id: DestId, path: Path) {
+        if let (Some(state), Some(of)) = (self.states.get(id.index()), self.paths.get_mut(id.index())) {
+            *of = path;
+            of.timeouts = state.timeouts;
+        }
+    }
+
+    /// States, paths and counters by destination, for the common path.
+    #[inline(always)]
+    pub fn parts(&self) -> (&[DestState], &[Path], &[DestCounters]) {
+        (&self.states, &self.paths, &self.counters)
     }
 
     #[inline(always)]

@@ -23,14 +23,16 @@ use super::snapshot::Snapshot;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
 use crate::model::timeouts::REARM_S;
 use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
-use crate::tables::connections::{ConnId, Direction, Key, flags};
+use crate::tables::connections::{ConnId, Direction, Guess, Key, flags};
 use crate::tables::memory::NoMemory;
 use crate::tables::names::{NAMES_MAX, Names};
 use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
 use crate::wire::ip::{Ip, IpHeader};
 use crate::wire::ip_protocol::{AH, ESP, SCTP, TCP, UDP};
-use crate::wire::parse::{Kind, Malformed, Parsed, parse_into};
+use crate::wire::parse::{Kind, Malformed, Parsed, Plain, parse_into};
+use crate::wire::tcp::TcpHeader;
+use crate::wire::udp::UdpHeader;
 use arrayvec::ArrayVec;
 use std::sync::Arc;
 
@@ -40,7 +42,7 @@ use std::sync::Arc;
 pub struct Packet<A> {
     pub key: Key<A>,
     hash: u64,
-    guess: Option<u32>,
+    pub(super) guess: Guess,
     pub parsed: Parsed,
     pub port: PortId,
     /// All ones when the packet came in fragments, else 0.
@@ -49,6 +51,8 @@ pub struct Packet<A> {
     pub to_group: bool,
     /// SCTP: the chunk that moves the connection's state, where there is one.
     pub chunk: Option<u8>,
+    /// TCP or UDP with its whole header at hand, of a packet that is whole and ours and has no options.
+    pub plain: bool,
     /// Why it goes no further than parsing.
     refused: Option<DropReason>,
 }
@@ -217,19 +221,23 @@ impl<F: Frame> Director<F> {
         let Some(mut all_packets) = A::packets(&mut self.packets).take() else { return };
         let packets = &mut all_packets[..frames.len()];
         let interface = self.network.interface_of(port, 0).map(|i| i.mac);
+        let ours = interface.map_or(NOBODY, mac_word);
         for (frame, packet) in frames.iter_mut().zip(packets.iter_mut()) {
             packet.port = port;
-            packet.refused = self.parse(interface, frame, packet).err();
+            packet.plain = self.look::<A>(ours, frame, packet);
+            if !packet.plain {
+                packet.refused = self.parse(interface, frame, packet).err();
+            }
         }
         let connections = self.connections.table::<A>();
         for packet in packets.iter_mut() {
-            packet.hash = connections.hash(&packet.key);
-            connections.prefetch(packet.hash);
-        }
-        for packet in packets.iter_mut() {
             packet.guess = connections.guess(packet.hash);
         }
-        for (frame, packet) in frames.drain(..).zip(packets.iter()) {
+        let mut rest = frames.drain(..).zip(packets.iter());
+        while let Some((frame, packet)) = self.pass(&mut rest, out) {
+            if packet.plain {
+                self.renew_paths(packet);
+            }
             let verdict = match packet.refused {
                 None if packet.parsed.kind == Kind::Ipv6 && !A::IS_V6 => {
                     others.push(frame);
@@ -281,8 +289,31 @@ impl<F: Frame> Director<F> {
         }
     }
 
-    /// `untagged` is the MAC address of the port's interface without a VLAN, the usual one.
+    /// Whether the frame has a plain packet of this family for `ours`, and what there is to know of it; its bucket is on its
+    /// way.
     #[inline(always)]
+    fn look<A: Family>(&self, ours: u64, frame: &mut F, packet: &mut Packet<A>) -> bool {
+        let (head, len) = (frame.head(), frame.len());
+        let Some(plain) = A::plain(head, len) else { return false };
+        if head.first_chunk().is_none_or(|&start| u64::from_le_bytes(start) & MAC_BITS != ours) {
+            return false;
+        }
+        let Plain { from: source, to: destination, ports, protocol, .. } = plain;
+        let key = Key { source, destination, ports, kind: protocol.into() };
+        let connections = self.connections.table::<A>();
+        let hash = connections.hash(&key);
+        connections.prefetch(hash);
+        (packet.key, packet.hash, packet.parsed) = (key, hash, plain.to_parsed());
+        (packet.to_group, packet.refused) = (false, None);
+        let frame_len = plain.frame_len();
+        if len > frame_len {
+            frame.truncate(frame_len);
+        }
+        true
+    }
+
+    /// `untagged` is the MAC address of the port's interface without a VLAN, the usual one.
+    #[cold]
     fn parse<A: Family>(
         &self,
         untagged: Option<[u8; 6]>,
@@ -303,12 +334,15 @@ impl<F: Frame> Director<F> {
             return Err(DropReason::NotOurMac);
         }
         if packet.parsed.kind != A::KIND {
+            // looked up like all others, whatever was here before
             return Ok(());
         }
         if frame.len() > packet.parsed.frame_len() {
             frame.truncate(packet.parsed.frame_len());
         }
-        packet.key = key_of(frame.head(), &packet.parsed);
+        self.prepare(frame, packet);
+        self.connections.table::<A>().prefetch(packet.hash);
+        packet.plain = is_plain::<A>(frame.head(), &packet.parsed) && !packet.to_group;
         Ok(())
     }
 
@@ -316,7 +350,7 @@ impl<F: Frame> Director<F> {
     pub(super) fn prepare<A: Family>(&self, frame: &F, packet: &mut Packet<A>) {
         packet.key = key_of(frame.head(), &packet.parsed);
         packet.hash = self.connections.table::<A>().hash(&packet.key);
-        packet.guess = None;
+        packet.guess = Guess::default();
     }
 
     /// The rest of a packet's life, its cache lines being there.
@@ -413,6 +447,28 @@ impl<F: Frame> Director<F> {
             _ => self.no_connection(frame, packet, out),
         }
     }
+}
+
+/// Whether the transport header, which the head has whole, follows a fixed IP header at once.
+#[inline(always)]
+fn is_plain<A: Ip>(head: &[u8], parsed: &Parsed) -> bool {
+    let l4 = usize::from(parsed.l4);
+    let len = match parsed.protocol {
+        TCP => TcpHeader::LEN,
+        UDP => UdpHeader::LEN,
+        _ => return false,
+    };
+    let end = (l4 + len).min(parsed.frame_len());
+    !parsed.fragment & (l4 == usize::from(parsed.l3) + A::Header::LEN) & (l4 + len <= end) & (end <= head.len())
+}
+
+/// Ethernet addresses as the first six bytes of a frame read as a word; one that no frame begins with.
+const MAC_BITS: u64 = (1 << 48) - 1;
+const NOBODY: u64 = u64::MAX;
+
+fn mac_word(mac: [u8; 6]) -> u64 {
+    let [a, b, c, d, e, f] = mac;
+    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
 }
 
 fn has_connections(protocol: u8) -> bool {

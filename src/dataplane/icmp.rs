@@ -116,9 +116,15 @@ impl<F: Frame> Director<F> {
 
     /// An identification for a packet of our own that may be fragmented on its way (RFC 6864 §4.2).
     pub(super) fn next_ip_id(&mut self) -> u16 {
-        self.ip_id = self.ip_id.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.ip_id >> 48) as u16
+        next_ip_id(&mut self.ip_id)
     }
+}
+
+/// The next of a sequence without pattern, whose state this is.
+#[inline(always)]
+pub(super) fn next_ip_id(state: &mut u64) -> u16 {
+    *state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+    (*state >> 48) as u16
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Layers 2 and 3 of one worker: interfaces, own addresses, routes, next hops, and the frames that wait for one.
 
-use super::destinations::Way;
+use super::destinations::{Hop, Way};
 use super::family::PerFamily;
 use super::frame::Frame;
 use super::outlet::Outlet;
+use super::path::Path;
 use super::path_mtu::PathMtus;
 use super::snapshot::{Interface, Network};
 use super::{arp, nd};
@@ -22,6 +23,8 @@ use std::sync::Arc;
 
 /// Ethernet's with a tag.
 pub const LINK_HEADER_LEN_MAX: usize = EthernetHeader::LEN + VlanTag::LEN;
+/// How long a path is used before its neighbour is marked as in use again: a fraction of what neighbours are kept unused.
+const PATHS_RENEWED_NS: u64 = 1_000_000_000;
 /// Addresses announced between two bursts.
 const ANNOUNCED_PER_POLL: usize = 4;
 
@@ -41,6 +44,8 @@ struct RouteState {
     via: Option<IpAddr>,
     /// The gateway, as found in this epoch of the neighbours.
     gateway: Option<(u32, NeighbourId)>,
+    /// To the gateway.
+    path: Path,
 }
 
 /// A frame that waits, complete but for its destination MAC address.
@@ -69,6 +74,11 @@ pub struct NetworkState<F> {
     /// Counts changes of the configured network and of path MTUs.
     pub(super) epoch: u32,
     pub(super) path_mtus: PathMtus,
+    /// Counts what may make a [`Path`] another one, and seconds.
+    path_epoch: u64,
+    /// The epochs that it has counted.
+    path_epoch_of: (u32, u32, u32),
+    paths_renewed: Time,
     /// Virtual addresses that have just appeared, to be announced.
     pub announcements: Vec<(InterfaceId, IpAddr)>,
     maintained: Time,
@@ -87,6 +97,9 @@ impl<F: Frame> Default for NetworkState<F> {
             held_free: (1..HELD_MAX as u16).rev().collect(),
             epoch: 1,
             path_mtus: PathMtus::default(),
+            path_epoch: 1,
+            path_epoch_of: (1, 0, 0),
+            paths_renewed: Time(0),
             announcements: vec![],
             maintained: Time(0),
         }
@@ -143,7 +156,7 @@ impl<F: Frame> NetworkState<F> {
                 IpAddr::V4(network) => self.routes.v4.insert(&network.octets(), len, way),
                 IpAddr::V6(network) => self.routes.v6.insert(&network.octets(), len, way),
             }
-            self.ways.push(RouteState { interface, via, gateway: None });
+            self.ways.push(RouteState { interface, via, gateway: None, path: Path::default() });
         }
     }
 
@@ -199,6 +212,51 @@ impl<F: Frame> NetworkState<F> {
     #[inline(always)]
     pub fn epoch(&self) -> (u32, u32) {
         (self.epoch, self.neighbours.epoch())
+    }
+
+    /// Changes when a [`Path`] made earlier may no longer be right; and every second, so that who is sent to is known to be
+    /// in use.
+    #[inline(always)]
+    pub fn path_epoch(&mut self) -> u64 {
+        let now = (self.epoch, self.neighbours.epoch(), self.neighbours.reach_epoch());
+        if now != self.path_epoch_of {
+            self.path_epoch_of = now;
+            self.path_epoch += 1;
+        }
+        self.path_epoch
+    }
+
+    /// The path of frames to a next hop; `None` while they have to wait for its MAC address.
+    pub fn path_to(&mut self, hop: Hop) -> Option<Path> {
+        let epoch = self.path_epoch();
+        let entry = self.neighbours.get_mut(hop.neighbour).filter(|entry| entry.is_usable())?;
+        entry.used = true;
+        let mac = entry.mac;
+        let interface = self.interfaces.get(entry.interface.index())?;
+        Some(Path::new(epoch, mac, interface, hop.mtu))
+    }
+
+    /// The path to the gateway that packets to `destination` are routed by, if it is known and of this epoch.
+    #[inline(always)]
+    pub fn path_by_route<A: Ip>(&self, destination: A, epoch: u64) -> Option<&Path> {
+        let mut bytes = [0; 16];
+        destination.write(&mut bytes);
+        let route = self.routes.of::<A>().find(&bytes[..A::LEN])?;
+        self.ways.get(route as usize).map(|way| &way.path).filter(|path| path.is_of(epoch))
+    }
+
+    /// Makes the path for [`NetworkState::path_by_route`].
+    #[cold]
+    pub fn renew_path_by_route<A: Ip>(&mut self, destination: A, hop: Hop) {
+        let mut bytes = [0; 16];
+        destination.write(&mut bytes);
+        let Some(route) = self.routes.of::<A>().find(&bytes[..A::LEN]) else { return };
+        let path = self.path_to(hop);
+        if let (Some(way), Some(path)) = (self.ways.get_mut(route as usize), path)
+            && way.via.is_some()
+        {
+            way.path = path;
+        }
     }
 
     /// The next hop towards `destination`.
@@ -416,6 +474,10 @@ impl<F: Frame> NetworkState<F> {
         }
         self.maintained = now;
         self.maintain_path_mtus(now);
+        if now.since(self.paths_renewed) >= PATHS_RENEWED_NS {
+            self.paths_renewed = now;
+            self.path_epoch += 1;
+        }
         let look_at = self.neighbours.slots() / 500 + 4;
         let mut work = ArrayVec::<_, 72>::new();
         self.neighbours.maintain(now, look_at.min(work.capacity()), |id, entry, due| work.push((id, entry, due)));

@@ -80,6 +80,25 @@ pub fn next_state(secure: bool, side: Side, current: u8, flags: u8) -> TcpState 
     TRANSITIONS[usize::from(secure)][side as usize][event].get(usize::from(current)).copied().unwrap_or(CL)
 }
 
+/// The states that an acknowledgement without more leaves as they are, one bit each.
+pub const fn kept_by_ack(secure: bool, side: Side) -> u16 {
+    let row = &TRANSITIONS[secure as usize][side as usize][2];
+    let (mut states, mut state) = (0, 0);
+    while state < row.len() {
+        if row[state] as usize == state {
+            states |= 1 << state;
+        }
+        state += 1;
+    }
+    states
+}
+
+/// Neither begins nor ends anything.
+#[inline(always)]
+pub fn is_mere_ack(flags: u8) -> bool {
+    flags & (FIN | SYN | RST | ACK) == ACK
+}
+
 /// Whether a packet with these flags may start a connection.
 pub fn may_start(flags: u8, sloppy: bool) -> bool {
     flags & RST == 0 && (sloppy || flags & SYN != 0)
@@ -133,6 +152,21 @@ mod tests {
         use Side::InputOnly;
         let states = play(&[(InputOnly, SYN), (InputOnly, ACK), (InputOnly, FIN | ACK), (InputOnly, ACK)]);
         assert_eq!(states, [SR, ES, FW, FW]);
+    }
+
+    #[test]
+    fn what_an_acknowledgement_keeps_is_what_the_table_says() {
+        for (secure, side) in
+            [false, true].into_iter().flat_map(|s| [Side::Input, Side::Output, Side::InputOnly].map(|side| (s, side)))
+        {
+            let kept = kept_by_ack(secure, side);
+            for state in 0..TcpState::COUNT as u8 {
+                let stays = next_state(secure, side, state, ACK) as u8 == state;
+                assert_eq!(kept >> state & 1 == 1, stays, "{secure} {side:?} {state}");
+            }
+            assert_eq!(kept >> TcpState::COUNT, 0);
+        }
+        assert!(is_mere_ack(ACK | 0x08) && !is_mere_ack(ACK | FIN) && !is_mere_ack(0) && !is_mere_ack(SYN | ACK));
     }
 
     #[test]

@@ -96,10 +96,10 @@ pub fn ports(source: [u8; 2], destination: [u8; 2]) -> u32 {
 pub struct Conn<A> {
     pub client: A,
     pub virt: A,
-    pub server: A,
     /// Ports are in network byte order.
     pub client_port: [u8; 2],
     pub virtual_port: [u8; 2],
+    pub server: A,
     pub server_port: [u8; 2],
     pub protocol: u8,
     pub state: u8,
@@ -159,10 +159,28 @@ impl<A: Address> Conn<A> {
         }
     }
 
+    /// Whether a packet with these addresses and ports is the client's.
+    #[inline(always)]
+    fn is_from_client(&self, key: &Key<A>) -> bool {
+        let addresses = (self.client == key.source) & (self.virt == key.destination);
+        addresses & (ports(self.client_port, self.virtual_port) == key.ports)
+    }
+
+    /// Whether it is the server's.
+    #[inline(always)]
+    fn is_from_server(&self, key: &Key<A>) -> bool {
+        let addresses = (self.server == key.source) & (self.client == key.destination);
+        addresses & (ports(self.server_port, self.client_port) == key.ports)
+    }
+
     fn in_use(&self) -> bool {
         self.protocol != 0 || self.flags != 0
     }
 }
+
+/// What a bucket's tags say of a key: the handle of the connection that most likely has it, 0 for none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Guess(u32);
 
 /// The slab, as the wheel sees it.
 struct Slab<A: Address>(Mapping<Conn<A>>);
@@ -252,7 +270,7 @@ impl<A: Address> Connections<A> {
     #[inline(always)]
     pub fn hash(&self, key: &Key<A>) -> u64 {
         let addresses = A::mix(key.source, key.destination, self.seeds);
-        fold(addresses, (u64::from(key.ports) << 32 | u64::from(key.kind)) ^ self.seeds[3])
+        fold(addresses, (u64::from(key.kind) << 32 | u64::from(key.ports)) ^ self.seeds[3])
     }
 
     /// First stage of a look-up: the bucket's cache line is on its way.
@@ -263,19 +281,39 @@ impl<A: Address> Connections<A> {
 
     /// Second stage: the entry that is most likely the right one, its cache line on its way.
     #[inline(always)]
-    pub fn guess(&self, hash: u64) -> Option<u32> {
-        let handle = self.index.guess(hash)?;
-        prefetch(&self.slab.0[(handle & !OUT) as usize]);
-        Some(handle)
+    pub fn guess(&self, hash: u64) -> Guess {
+        let handle = self.index.guess(hash);
+        self.slab.0.prefetch((handle & !OUT) as usize);
+        Guess(handle)
     }
 
     /// Third stage: whether the guess was right, else a full search.
     #[inline(always)]
-    pub fn confirm(&self, guess: Option<u32>, key: &Key<A>, hash: u64) -> Option<(ConnId, Direction)> {
-        match guess {
-            Some(handle) if self.is_key_of(handle, key) => Some(split(handle)),
-            _ => self.find_hashed(key, hash),
+    pub fn confirm(&self, guess: Guess, key: &Key<A>, hash: u64) -> Option<(ConnId, Direction)> {
+        if guess.0 != 0 && self.is_key_of(guess.0, key) { Some(split(guess.0)) } else { self.find_hashed(key, hash) }
+    }
+
+    /// Third stage for packets that want nothing special: the connection that was guessed, if it is the right one, no
+    /// template, and has none of the flags `uncommon`.
+    #[inline(always)]
+    pub fn confirm_guess(&mut self, guess: Guess, key: &Key<A>, uncommon: u16) -> Option<(&mut Conn<A>, Direction)> {
+        let (id, direction) = split(guess.0);
+        let conn = self.slab.0.get_mut(id.0 as usize)?;
+        let is_it = match direction {
+            Direction::In => conn.is_from_client(key),
+            Direction::Out => conn.is_from_server(key),
+        };
+        if is_it && u32::from(conn.protocol) == key.kind && !conn.has(uncommon | flags::TEMPLATE) {
+            Some((conn, direction))
+        } else {
+            None
         }
+    }
+
+    /// Files a connection that was guessed right anew: its [timer](Timer::set) asks for it.
+    #[cold]
+    pub fn refile_guess(&mut self, guess: Guess) {
+        self.wheel.deadline_changed(&mut self.slab, split(guess.0).0.0);
     }
 
     /// A look-up at once, for packets that are not one of a burst.
@@ -290,14 +328,8 @@ impl<A: Address> Connections<A> {
     #[inline(always)]
     fn is_key_of(&self, handle: u32, key: &Key<A>) -> bool {
         let conn = &self.slab.0[(handle & !OUT) as usize];
-        let kind = conn.kind() == key.kind;
-        if handle & OUT == 0 {
-            let addresses = (conn.client == key.source) & (conn.virt == key.destination);
-            kind & addresses & (ports(conn.client_port, conn.virtual_port) == key.ports)
-        } else {
-            let addresses = (conn.server == key.source) & (conn.client == key.destination);
-            kind & addresses & (ports(conn.server_port, conn.client_port) == key.ports)
-        }
+        let is_it = if handle & OUT == 0 { conn.is_from_client(key) } else { conn.is_from_server(key) };
+        is_it && conn.kind() == key.kind
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@
 //! that a look-up stops at the first bucket nothing passed (as in Facebook's F14). No key ever moves, so a handle
 //! found in one stage of a burst is still right in the next.
 
-use super::memory::{Mapping, NoMemory, Zeroed, prefetch};
+use super::memory::{Mapping, NoMemory, Zeroed};
 
 /// Keys a bucket holds.
 pub const SLOTS: usize = 12;
@@ -116,15 +116,17 @@ impl Index {
 
     #[inline(always)]
     pub fn prefetch(&self, hash: u64) {
-        prefetch(&self.buckets[self.bucket(hash)]);
+        self.buckets.prefetch(self.bucket(hash));
     }
 
-    /// The first handle that may be the key's, looked for in its first bucket only.
+    /// The first handle that may be the key's, looked for in its first bucket only; 0 when there is none.
     #[inline(always)]
-    pub fn guess(&self, hash: u64) -> Option<u32> {
-        let bucket = &self.buckets[self.bucket(hash)];
-        let bits = bucket.matches(tag(hash));
-        if bits == 0 { None } else { bucket.handles.get(bits.trailing_zeros() as usize).copied() }
+    pub fn guess(&self, hash: u64) -> u32 {
+        let Some(bucket) = self.buckets.get(self.bucket(hash)) else { return 0 };
+        match bucket.matches(tag(hash)) {
+            0 => 0,
+            bits => bucket.handles.get(bits.trailing_zeros() as usize).copied().unwrap_or(0),
+        }
     }
 
     /// The handle under this hash that `is_it` accepts.

@@ -74,6 +74,13 @@ impl<T: Zeroed> Mapping<T> {
         Ok(Self { start: start.cast(), len, bytes })
     }
 
+    /// Asks the processor to fetch the first cache line of an entry, to be written soon. An entry that is not there is no
+    /// matter.
+    #[inline(always)]
+    pub fn prefetch(&self, index: usize) {
+        prefetch_address(self.start.as_ptr().wrapping_add(index));
+    }
+
     /// Bytes of address space taken.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -118,15 +125,18 @@ impl<T: Zeroed> Drop for Mapping<T> {
 /// Asks the processor to fetch the cache line of `entry`, to be written soon.
 #[inline(always)]
 pub fn prefetch<T>(entry: &T) {
+    prefetch_address(entry);
+}
+
+#[inline(always)]
+fn prefetch_address<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
-        // SAFETY: a prefetch of any address is harmless; this one is even valid.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(entry).cast())
-        };
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = entry;
+    let _ = address;
 }
 
 #[cfg(test)]

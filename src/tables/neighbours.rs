@@ -103,6 +103,7 @@ pub struct Neighbours {
     /// Where the next maintenance goes on.
     cursor: usize,
     epoch: u32,
+    reach_epoch: u32,
 }
 
 impl Neighbours {
@@ -110,6 +111,12 @@ impl Neighbours {
     #[inline(always)]
     pub fn epoch(&self) -> u32 {
         self.epoch
+    }
+
+    /// Changes whenever frames to some neighbour have to carry another MAC address than before, or must no longer be sent.
+    #[inline(always)]
+    pub fn reach_epoch(&self) -> u32 {
+        self.reach_epoch
     }
 
     pub fn len(&self) -> usize {
@@ -190,6 +197,7 @@ impl Neighbours {
 
     /// The configuration's entries; those it no longer has become ordinary ones, to be confirmed.
     pub fn set_static(&mut self, wanted: impl Iterator<Item = (InterfaceId, IpAddr, [u8; 6])>, now: Time) {
+        self.reach_epoch = self.reach_epoch.wrapping_add(1);
         for entry in self.entries.iter_mut().flatten().filter(|e| e.state == State::Static) {
             (entry.state, entry.since, entry.probes) = (State::Probe, now, 0);
         }
@@ -219,6 +227,7 @@ impl Neighbours {
         self.numbers.remove(&(entry.interface, entry.address));
         self.free.push(number as u32);
         self.epoch = self.epoch.wrapping_add(1);
+        self.reach_epoch = self.reach_epoch.wrapping_add(1);
         Some(entry)
     }
 
@@ -236,7 +245,9 @@ impl Neighbours {
             Some(id) => {
                 let entry = self.get_mut(id)?;
                 if entry.state != State::Static {
+                    let is_new = !entry.is_usable() || entry.mac != mac;
                     (entry.mac, entry.state, entry.since, entry.probes) = (mac, State::Reachable, now, 0);
+                    self.reach_epoch = self.reach_epoch.wrapping_add(is_new.into());
                 }
                 Some(id)
             }
@@ -274,7 +285,10 @@ impl Neighbours {
                         due(id, gone, Due::Removed);
                     }
                 }
-                Some(what) => due(id, *entry, what),
+                Some(what) => {
+                    self.reach_epoch = self.reach_epoch.wrapping_add((what == Due::Failed).into());
+                    due(id, *entry, what);
+                }
                 None => {}
             }
         }
@@ -358,6 +372,31 @@ mod tests {
         assert!(table.get(id).unwrap().is_usable());
         table.confirm(ON, address(1), MAC, false, Time::from_ms(30_500));
         assert_eq!(run(&mut table, 30_500, 60_000, true), []);
+    }
+
+    #[test]
+    fn what_frames_to_neighbours_carry_has_an_epoch() {
+        let mut table = Neighbours::default();
+        let mut last = table.reach_epoch();
+        let mut has_changed =
+            |table: &Neighbours| std::mem::replace(&mut last, table.reach_epoch()) != table.reach_epoch();
+        let id = table.find_or_add(ON, address(1), Time(0)).unwrap();
+        table.asked(id, Time(0));
+        assert!(!has_changed(&table), "nothing could be sent to it, and still cannot");
+        table.confirm(ON, address(1), MAC, false, Time(0));
+        assert!(has_changed(&table), "it has a MAC address now");
+        table.confirm(ON, address(1), MAC, false, Time(0));
+        run(&mut table, 0, 30_500, true);
+        assert!(!has_changed(&table), "the same again, and in doubt but in use");
+        table.confirm(ON, address(1), [9; 6], false, Time::from_ms(30_500));
+        assert!(has_changed(&table), "another MAC address");
+        run(&mut table, 30_500, 64_000, true);
+        assert_eq!(table.get(id).map(|n| n.state), Some(State::Failed));
+        assert!(has_changed(&table), "it does not answer");
+        table.set_static([(ON, address(1), MAC)].into_iter(), Time::from_ms(64_000));
+        assert!(has_changed(&table), "the configuration knows it");
+        table.forget(|_| true);
+        assert!(has_changed(&table), "it is gone");
     }
 
     #[test]

@@ -34,6 +34,14 @@ impl Timer {
     pub fn at(deadline: Tick) -> Self {
         Self { deadline, ..Self::default() }
     }
+
+    /// Moves the deadline. True when the wheel has to be told (see [`Wheel::deadline_changed`]).
+    #[inline(always)]
+    #[must_use]
+    pub fn set(&mut self, deadline: Tick) -> bool {
+        self.deadline = deadline;
+        deadline.is_before(self.filed)
+    }
 }
 
 /// Entries with a timer, by number.

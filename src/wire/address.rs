@@ -73,7 +73,7 @@ impl Address for Ip4 {
     }
     #[inline(always)]
     fn mix(source: Self, destination: Self, seeds: [u64; 4]) -> u64 {
-        (u64::from(source.0) << 32 | u64::from(destination.0)) ^ seeds[0]
+        (u64::from(destination.0) << 32 | u64::from(source.0)) ^ seeds[0]
     }
 }
 

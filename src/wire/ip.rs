@@ -7,7 +7,7 @@ use super::icmp::{self, IcmpError};
 use super::icmpv6::{self, Icmpv6Error};
 use super::ipv4::{self, Ipv4Header};
 use super::ipv6::{self, Ipv6Header};
-use super::parse::Kind;
+use super::parse::{Kind, Plain, plain_v4, plain_v6};
 use super::{Header, ethernet::ethertype, ip_protocol};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use zerocopy::network_endian::U16;
@@ -24,6 +24,8 @@ pub trait Ip: Address {
     /// The least MTU a link may have.
     const MTU_MIN: u16;
 
+    /// What there is to know of a plain packet of this version, if the frame has one.
+    fn plain(head: &[u8], frame_len: usize) -> Option<Plain<Self>>;
     /// Whether it can be the source of a packet that came over a wire.
     fn is_host(self) -> bool;
     /// Multicast, or everybody.
@@ -115,6 +117,11 @@ impl Ip for Ip4 {
     const IN_IP: u8 = ip_protocol::IPIP;
     const MTU_MIN: u16 = ipv4::MTU_MIN;
 
+    #[inline(always)]
+    fn plain(head: &[u8], frame_len: usize) -> Option<Plain<Self>> {
+        plain_v4(head, frame_len)
+    }
+
     fn is_host(self) -> bool {
         let [first, ..] = self.octets();
         first != 0 && first != 127 && first < 224
@@ -169,6 +176,11 @@ impl Ip for Ip6 {
     const ICMP: u8 = ip_protocol::ICMPV6;
     const IN_IP: u8 = ip_protocol::IPV6;
     const MTU_MIN: u16 = ipv6::MTU_MIN;
+
+    #[inline(always)]
+    fn plain(head: &[u8], frame_len: usize) -> Option<Plain<Self>> {
+        plain_v6(head, frame_len)
+    }
 
     fn is_host(self) -> bool {
         let address = Ipv6Addr::from(self);

@@ -4,8 +4,11 @@
 //! header checksum, IPv6's extension headers up to the transport header, room for the ports. Not checked: anything in the transport header, which passes unchanged.
 
 use super::Header;
+use super::address::{Address, Ip4, Ip6};
 use super::ethernet::ethertype;
+use super::ip::Ip;
 use super::ip_protocol::{ICMP, ICMPV6, SCTP, TCP, UDP};
+use super::ipv4;
 use super::ipv6::{HEADER_LEN, Ipv6Header, upper_layer};
 
 /// What kind of packet a frame carries.
@@ -65,6 +68,11 @@ impl Parsed {
     }
 }
 
+const ETHERNET_LEN: usize = 14;
+/// Of an IPv4 header's flags and offset: more fragments, or an offset (RFC 791 §3.1).
+const FRAGMENT_MASK: u16 = 0x3fff;
+/// RFC 768.
+const UDP_LEN: usize = 8;
 /// Without options (RFC 9293 §3.1).
 const TCP_LEN: usize = 20;
 /// Its common header (RFC 9260 §3.1).
@@ -74,6 +82,11 @@ const TCP_FLAGS_AT: usize = 13;
 #[inline(always)]
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+#[inline(always)]
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 /// Parses the headers in `head`, the contiguous first bytes of a frame of `frame_len` bytes.
@@ -87,25 +100,97 @@ pub fn parse(head: &[u8], frame_len: usize) -> Result<Parsed, Malformed> {
 /// copy of the whole would make them wait for.
 #[inline(always)]
 pub fn parse_into(head: &[u8], frame_len: usize, parsed: &mut Parsed) -> Result<(), Malformed> {
-    // the usual case first: an untagged IPv4 packet without options
-    if let Some(start) = head.first_chunk::<34>()
-        && start[12..15] == [0x08, 0x00, 0x45]
-    {
-        return parse_ipv4(head, frame_len, 14, 0, 20, parsed);
-    }
-    parse_other(head, frame_len, parsed)
-}
-
-#[cold]
-fn parse_other(head: &[u8], frame_len: usize, parsed: &mut Parsed) -> Result<(), Malformed> {
-    if head.len() < 14 {
+    if head.len() < ETHERNET_LEN {
         return Err(Malformed::Truncated);
     }
     match u16_at(head, 12) {
         ethertype::VLAN if head.len() < 18 => Err(Malformed::Truncated),
         ethertype::VLAN => parse_network(head, frame_len, 18, u16_at(head, 14) & 0xfff, parsed),
-        _ => parse_network(head, frame_len, 14, 0, parsed),
+        _ => parse_network(head, frame_len, ETHERNET_LEN, 0, parsed),
     }
+}
+
+/// What there is to know of a plain packet: one with a TCP or UDP header right behind a fixed IP header, both whole, in
+/// an untagged frame. Nearly every packet is one, so they are looked at without detours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plain<A> {
+    pub from: A,
+    pub to: A,
+    /// As in [`Parsed`].
+    pub ports: u32,
+    /// Bytes of the IP packet, its header included.
+    pub ip_len: u16,
+    pub protocol: u8,
+    pub tcp_flags: u8,
+}
+
+impl<A: Ip> Plain<A> {
+    /// As [`Parsed::frame_len`].
+    #[inline(always)]
+    pub fn frame_len(&self) -> usize {
+        ETHERNET_LEN + usize::from(self.ip_len)
+    }
+
+    /// The same as [`parse_into`] says of the packet.
+    #[inline(always)]
+    pub fn to_parsed(self) -> Parsed {
+        let Self { ports, ip_len, protocol, tcp_flags, .. } = self;
+        let (l3, l4) = (ETHERNET_LEN as u8, (ETHERNET_LEN + A::Header::LEN) as u16);
+        let state_flags = if A::IS_V6 { tcp_flags } else { 0 };
+        Parsed { kind: A::KIND, vlan: 0, l3, protocol, l4, ip_len, tcp_flags, state_flags, fragment: false, ports }
+    }
+}
+
+/// [`Plain`] of an IPv4 packet; `None` for all others, which [`parse_into`] knows more about.
+#[inline(always)]
+pub fn plain_v4(head: &[u8], frame_len: usize) -> Option<Plain<Ip4>> {
+    const L4: usize = ETHERNET_LEN + ipv4::HEADER_LEN;
+    let start = head.first_chunk::<{ L4 + TCP_LEN }>()?;
+    // ethertype, version and header length
+    if u32_at(start, 12) >> 8 != 0x0008_0045 || u16_at(start, 20) & FRAGMENT_MASK != 0 {
+        return None;
+    }
+    let ip_len = u16_at(start, 16);
+    let end = ETHERNET_LEN + usize::from(ip_len);
+    let is_tcp = start[23] == TCP;
+    if !(is_tcp || start[23] == UDP) || end > frame_len || end < L4 + if is_tcp { TCP_LEN } else { UDP_LEN } {
+        return None;
+    }
+    if !checksum_is_right(&start[ETHERNET_LEN..L4]) {
+        return None;
+    }
+    Some(Plain {
+        from: Ip4::read(&start[26..30]),
+        to: Ip4::read(&start[30..34]),
+        ports: u32::from_ne_bytes([start[L4], start[L4 + 1], start[L4 + 2], start[L4 + 3]]),
+        ip_len,
+        protocol: start[23],
+        tcp_flags: if is_tcp { start[L4 + TCP_FLAGS_AT] } else { 0 },
+    })
+}
+
+/// [`Plain`] of an IPv6 packet without extension headers.
+#[inline(always)]
+pub fn plain_v6(head: &[u8], frame_len: usize) -> Option<Plain<Ip6>> {
+    const L4: usize = ETHERNET_LEN + HEADER_LEN;
+    let start = head.first_chunk::<{ L4 + TCP_LEN }>()?;
+    if start[12..14] != [0x86, 0xdd] || start[14] >> 4 != 6 {
+        return None;
+    }
+    let ip_len = u16_at(start, 18).checked_add(HEADER_LEN as u16)?;
+    let end = ETHERNET_LEN + usize::from(ip_len);
+    let is_tcp = start[20] == TCP;
+    if !(is_tcp || start[20] == UDP) || end > frame_len || end < L4 + if is_tcp { TCP_LEN } else { UDP_LEN } {
+        return None;
+    }
+    Some(Plain {
+        from: Ip6::read(&start[22..38]),
+        to: Ip6::read(&start[38..54]),
+        ports: u32::from_ne_bytes([start[L4], start[L4 + 1], start[L4 + 2], start[L4 + 3]]),
+        ip_len,
+        protocol: start[20],
+        tcp_flags: if is_tcp { start[L4 + TCP_FLAGS_AT] } else { 0 },
+    })
 }
 
 fn parse_network(head: &[u8], frame_len: usize, l3: usize, vlan: u16, parsed: &mut Parsed) -> Result<(), Malformed> {
@@ -168,8 +253,7 @@ fn parse_ipv4(
     if !checksum_is_right(ip) {
         return Err(Malformed::IpChecksumBad);
     }
-    // RFC 791 §3.1: more fragments, or an offset
-    let fragment = u16_at(ip, 6) & 0x3fff != 0;
+    let fragment = u16_at(ip, 6) & FRAGMENT_MASK != 0;
     parsed.kind = Kind::Ipv4;
     parsed.vlan = vlan;
     parsed.l3 = l3 as u8;
@@ -242,7 +326,7 @@ fn parse_transport(
     let wanted = match protocol {
         // whole headers, although only ports and flags are read here: rewriting wants the checksums in the head too
         TCP => TCP_LEN,
-        UDP | ICMP | ICMPV6 => 8,
+        UDP | ICMP | ICMPV6 => UDP_LEN,
         SCTP => SCTP_LEN,
         _ => return Ok(()),
     };
@@ -319,6 +403,39 @@ mod tests {
         assert_eq!((parsed.protocol, parsed.tcp_flags, parsed.vlan), (6, 2, 0));
         assert_eq!(parsed.ports.to_ne_bytes(), [0x84, 0xd0, 0, 80]);
         assert!(!parsed.fragment);
+    }
+
+    /// [`Plain`] says what parsing in full says, or nothing.
+    fn assert_plain_agrees(bytes: &[u8]) -> bool {
+        let plain = plain_v4(bytes, bytes.len()).map(Plain::to_parsed);
+        let plain = plain.or_else(|| plain_v6(bytes, bytes.len()).map(Plain::to_parsed));
+        assert!(plain.is_none() || plain == parse(bytes, bytes.len()).ok(), "{plain:?}: {bytes:02x?}");
+        plain.is_some()
+    }
+
+    #[test]
+    fn plain_packets_are_recognised_and_others_never_taken_for_one() {
+        let mut v6 = vec![0xa5; 14 + 40 + 20];
+        v6[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
+        v6[18..21].copy_from_slice(&[0, 20, TCP]);
+        for bytes in [syn(), v6] {
+            assert!(assert_plain_agrees(&bytes));
+            for (at, value) in
+                (0..bytes.len()).flat_map(|at| [0, 1, 6, 17, 0x45, 0x46, 0x60, 0x86, 0xff].map(|value| (at, value)))
+            {
+                let mut changed = bytes.clone();
+                changed[at] = value;
+                assert_plain_agrees(&changed);
+                if (14..34).contains(&at) && bytes.len() == 54 {
+                    fix_checksum(&mut changed);
+                    assert_plain_agrees(&changed);
+                }
+            }
+            for end in 0..bytes.len() {
+                assert!(!assert_plain_agrees(&bytes[..end]));
+            }
+            assert!(assert_plain_agrees(&[&bytes[..], &[0; 6]].concat()), "padding is no matter");
+        }
     }
 
     #[test]

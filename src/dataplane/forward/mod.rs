@@ -8,6 +8,8 @@ mod nat;
 mod tun;
 
 pub(super) use error::is_intact;
+pub(super) use nat::{End, rewrite_plain};
+pub(super) use tun::wrap_plain;
 
 use super::destinations::{Hop, tunnel_of};
 use super::director::{Director, Packet};

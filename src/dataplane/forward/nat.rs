@@ -23,7 +23,7 @@ use zerocopy::network_endian::U16;
 
 /// Which end of the packet is rewritten.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(in crate::dataplane) enum End {
     Source,
     Destination,
 }
@@ -117,6 +117,41 @@ fn rewrite<F: Frame, A: Family>(
         _ => {}
     }
     Ok(Udp::Finished)
+}
+
+/// Replaces one end's address and port of a plain packet, from its IP header on, and takes a hop off it. False, and
+/// nothing changed, for a datagram without a checksum, which has to get one.
+#[inline(always)]
+pub(in crate::dataplane) fn rewrite_plain<A: Family>(
+    ip: &mut [u8],
+    protocol: u8,
+    end: End,
+    address: A,
+    port: [u8; 2],
+) -> bool {
+    let Some((ip, transport)) = A::Header::split_mut(ip) else { return false };
+    if protocol == TCP {
+        let Some(tcp) = TcpHeader::of_mut(transport) else { return false };
+        let delta = swap_end::<A>(ip, &mut tcp.ports, end, address, port);
+        delta.apply(&mut tcp.checksum);
+    } else {
+        let Some(udp) = UdpHeader::of_mut(transport).filter(|udp| udp.has_checksum()) else { return false };
+        let delta = swap_end::<A>(ip, &mut udp.ports, end, address, port);
+        delta.apply_udp(&mut udp.checksum);
+    }
+    ip.take_hop();
+    true
+}
+
+/// What that does to the transport's checksum.
+#[inline(always)]
+fn swap_end<A: Family>(ip: &mut A::Header, ports: &mut Ports, end: End, address: A, port: [u8; 2]) -> Delta {
+    let (addresses, field) = match end {
+        End::Source => (ip.set_from(address), &mut ports.source),
+        End::Destination => (ip.set_to(address), &mut ports.destination),
+    };
+    let old = std::mem::replace(field, U16::from_bytes(port));
+    addresses.and(Delta::of_u16(old.get(), field.get()))
 }
 
 /// Replaces one end's port; what that does to a checksum over it.

@@ -5,6 +5,7 @@ use super::super::destinations::Hop;
 use super::super::director::{Director, Packet};
 use super::super::family::Family;
 use super::super::frame::Frame;
+use super::super::icmp::next_ip_id;
 use super::super::outer::{Carrier, Carry, Inner, Outer};
 use super::super::outlet::Outlet;
 use crate::model::{DestId, DropReason};
@@ -23,10 +24,8 @@ impl<F: Frame> Director<F> {
         way: Hop,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        // read before anything is written: a load over what has just been stored in pieces would have to wait for it
         let ip = A::Header::at(frame.head(), packet.parsed.l3.into()).ok_or(DropReason::Internal)?;
-        let hops = ip.hops().wrapping_sub(1);
-        let inner = self.inner_of::<A>(packet.parsed.ip_len, ip, hops);
+        let inner = self.inner_of::<A>(packet.parsed.ip_len, ip, ip.hops().wrapping_sub(1));
         self.take_hop(&mut frame, packet, out)?;
         let outer = &self.destinations.get(dest).ok_or(DropReason::Internal)?.outer;
         if packet.wire_len() > outer.mtu {
@@ -47,11 +46,7 @@ impl<F: Frame> Director<F> {
 
     #[inline(always)]
     fn inner_of<A: Family>(&mut self, len: u16, ip: &A::Header, hops: u8) -> Inner {
-        let class = ip.class();
-        let dont_fragment = !A::IS_V6 && self.pmtu_disc && ip.is_whole();
-        // what must not be fragmented needs no identification (RFC 6864 §4.1)
-        let id = if dont_fragment { 0 } else { self.next_ip_id() };
-        Inner { len, class, hops, dont_fragment, id }
+        inner_of::<A>(len, ip, hops, self.pmtu_disc, &mut self.ip_id)
     }
 
     /// A packet that does not fit with the headers in front, or came in fragments. The outer packet goes in fragments if the inner one is an
@@ -95,6 +90,59 @@ impl<F: Frame> Director<F> {
         wrap::<F, A, O>(&mut frame, packet, outer, &inner)?;
         self.send::<O>(frame, l3, (way.neighbour, way.mtu), len, out)
     }
+}
+
+/// What the outer header says of a packet that will have so many hops left.
+// read before anything is written: a load over what has just been stored in pieces would have to wait for it
+#[inline(always)]
+fn inner_of<A: Family>(len: u16, ip: &A::Header, hops: u8, pmtu_disc: bool, ip_id: &mut u64) -> Inner {
+    let class = ip.class();
+    let dont_fragment = !A::IS_V6 && pmtu_disc && ip.is_whole();
+    // what must not be fragmented needs no identification (RFC 6864 §4.1)
+    let id = if dont_fragment { 0 } else { next_ip_id(ip_id) };
+    Inner { len, class, hops, dont_fragment, id }
+}
+
+/// Takes a hop off a packet that has one and that fits, and puts the headers in front of it but for the next hop's MAC
+/// address. False, and nothing changed, when it has no room for them or they take more to fill in.
+#[inline(always)]
+pub(in crate::dataplane) fn wrap_plain<F: Frame, A: Family>(
+    frame: &mut F,
+    packet: &Packet<A>,
+    outer: &Outer,
+    pmtu_disc: bool,
+    ip_id: &mut u64,
+) -> bool {
+    match outer.carrier {
+        Carrier::V4 => wrap_plain_in::<F, A, Ip4>(frame, packet, outer, pmtu_disc, ip_id),
+        Carrier::V6 => wrap_plain_in::<F, A, Ip6>(frame, packet, outer, pmtu_disc, ip_id),
+    }
+}
+
+#[inline(always)]
+fn wrap_plain_in<F: Frame, A: Family, O: Carry>(
+    frame: &mut F,
+    packet: &Packet<A>,
+    outer: &Outer,
+    pmtu_disc: bool,
+    ip_id: &mut u64,
+) -> bool {
+    let (l3, len) = (usize::from(packet.parsed.l3), outer.total_len());
+    let Some(room) = len.checked_sub(l3) else { return false };
+    let Some(ip) = A::Header::at(frame.head(), l3) else { return false };
+    let hops = ip.hops().wrapping_sub(1);
+    if outer.has_checksum() || !frame.prepend(room) {
+        return false;
+    }
+    let Some((front, packet_bytes)) = frame.head_mut().split_at_mut_checked(len) else { return false };
+    let Some(ip) = A::Header::of_mut(packet_bytes) else { return false };
+    let inner = inner_of::<A>(packet.parsed.ip_len, ip, hops, pmtu_disc, ip_id);
+    ip.take_hop();
+    let is_written = outer.write::<O>(front, &inner).is_some();
+    if outer.has_to_fill() {
+        return outer.fill::<A, O>(front, packet.parsed.ip_len, packet.flow_hash(), Sum::ZERO).is_some();
+    }
+    is_written
 }
 
 /// Puts the headers in front of the packet, in the place of its link's.

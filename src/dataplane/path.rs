@@ -1,0 +1,73 @@
+//! A path: what stands in front of the packets to one next hop, made once and copied before each of them.
+//!
+//! It is kept where the packets' connection leads to (a destination, a route) and says for which epoch of the network it
+//! holds; with a newer one it is made anew.
+
+use super::snapshot::Interface;
+use crate::model::{PortId, TimeoutsId};
+
+const MAC: usize = 6;
+
+/// Half a cache line: all that a packet of a known connection needs to know of where it goes.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(32))]
+pub struct Path {
+    /// Of the network's epochs (`NetworkState::path_epoch`); 0, the default, is none of them.
+    epoch: u64,
+    /// Destination's and source's.
+    macs: [u8; 2 * MAC],
+    /// With its ethertype, as it stands in the frame.
+    tag: [u8; 4],
+    pub port: PortId,
+    /// IP packet bytes that fit.
+    pub mtu: u16,
+    /// The set of timeouts of the destination's connections.
+    pub timeouts: TimeoutsId,
+    /// Bytes of link header in front of the IP packet.
+    link_len: u8,
+}
+const _: () = assert!(size_of::<Path>() == 32);
+
+impl Path {
+    pub fn new(epoch: u64, mac: [u8; MAC], interface: &Interface, mtu: u16) -> Self {
+        let mut macs = [0; 2 * MAC];
+        macs[..MAC].copy_from_slice(&mac);
+        macs[MAC..].copy_from_slice(&interface.mac);
+        let [high, low] = interface.vlan.unwrap_or(0).to_be_bytes();
+        let link_len = if interface.vlan.is_some() { 18 } else { 14 };
+        let (tag, port) = ([0x81, 0x00, high, low], interface.port);
+        Self { epoch, macs, tag, port, mtu, timeouts: TimeoutsId::default(), link_len }
+    }
+
+    /// Whether it holds in this epoch.
+    #[inline(always)]
+    pub fn is_of(&self, epoch: u64) -> bool {
+        self.epoch == epoch
+    }
+
+    /// Whether frames leave with a link header as long as this.
+    #[inline(always)]
+    pub fn has_link_len(&self, len: usize) -> bool {
+        usize::from(self.link_len) == len
+    }
+
+    /// Changes the link header of a frame that has one [of the same length](Self::has_link_len) and the same ethertype.
+    #[inline(always)]
+    pub fn write(&self, head: &mut [u8]) {
+        if let Some(macs) = head.first_chunk_mut() {
+            *macs = self.macs;
+        }
+        if self.link_len != 14
+            && let Some(tag) = head.get_mut(12..16)
+        {
+            tag.copy_from_slice(&self.tag);
+        }
+    }
+
+    /// The next hop's MAC address.
+    #[inline(always)]
+    pub fn mac(&self) -> [u8; MAC] {
+        let [a, b, c, d, e, f, ..] = self.macs;
+        [a, b, c, d, e, f]
+    }
+}

@@ -1,8 +1,8 @@
 //! One worker's director: a burst of frames, a time and a snapshot in; frames, counters and connections out.
 //!
-//! [`Director::process`] is a packet's life, one line a stage. The first three stages go over the whole burst, so that
-//! the cache misses of its packets overlap: parse; hash, with the index bucket on its way; guess, with the connection
-//! on its way. Then each packet is finished, in order: state, timers, counters, rewriting, sending.
+//! [`Director::process`] is a packet's life, one line a stage: parse, with the index bucket on its way; guess, with the
+//! connection on its way; then each packet is finished, in order: state, timers, counters, rewriting, sending. Each stage
+//! is some packets ahead of the next one, so that memory is fetched all the while that packets are worked on.
 
 use super::defence::Defence;
 use super::destinations::{Destinations, SharedCounters};
@@ -35,6 +35,9 @@ use crate::wire::tcp::TcpHeader;
 use crate::wire::udp::UdpHeader;
 use arrayvec::ArrayVec;
 use std::sync::Arc;
+
+/// Packets by which a stage is ahead of the next: as many as take as long as memory needs to answer.
+const STEP: usize = 8;
 
 /// What the stages know of one frame of the burst. It stays where it is from the first stage to the last: a copy would
 /// read as wide words what has just been written as narrow ones, and wait for it.
@@ -221,19 +224,59 @@ impl<F: Frame> Director<F> {
         let Some(mut all_packets) = A::packets(&mut self.packets).take() else { return };
         let packets = &mut all_packets[..frames.len()];
         let interface = self.network.interface_of(port, 0).map(|i| i.mac);
+        let mut frames = std::mem::take(frames).into_iter();
+        let (mut parsed, mut guessed, mut finished) = (0, 0, 0);
+        while finished < packets.len() {
+            let steps = |n: usize| (finished + n * STEP).min(packets.len());
+            let (to_parse, to_guess, to_finish) = (steps(3), steps(2), steps(1));
+            let waiting = &mut frames.as_mut_slice()[parsed - finished..to_parse - finished];
+            self.parse_step(port, interface, waiting, &mut packets[parsed..to_parse]);
+            self.guess_step(&mut packets[guessed..to_guess]);
+            self.finish_step(frames.by_ref(), &packets[finished..to_finish], others, out);
+            (parsed, guessed, finished) = (to_parse, to_guess, to_finish);
+        }
+        *A::packets(&mut self.packets) = Some(all_packets);
+    }
+
+    /// First stage: what each packet is; the index's buckets are on their way.
+    #[inline(always)]
+    fn parse_step<A: Family>(
+        &self,
+        port: PortId,
+        interface: Option<[u8; 6]>,
+        frames: &mut [F],
+        packets: &mut [Packet<A>],
+    ) {
         let ours = interface.map_or(NOBODY, mac_word);
-        for (frame, packet) in frames.iter_mut().zip(packets.iter_mut()) {
+        for (frame, packet) in frames.iter_mut().zip(packets) {
             packet.port = port;
             packet.plain = self.look::<A>(ours, frame, packet);
             if !packet.plain {
                 packet.refused = self.parse(interface, frame, packet).err();
             }
         }
+    }
+
+    /// Second stage: the connections that they most likely belong to are on their way.
+    #[inline(always)]
+    fn guess_step<A: Family>(&self, packets: &mut [Packet<A>]) {
         let connections = self.connections.table::<A>();
-        for packet in packets.iter_mut() {
+        for packet in packets {
             packet.guess = connections.guess(packet.hash);
         }
-        let mut rest = frames.drain(..).zip(packets.iter());
+    }
+
+    /// Third stage: the rest of their lives, in order. `frames` gives at least as many as there are `packets`.
+    #[inline(always)]
+    fn finish_step<A: Family>(
+        &mut self,
+        frames: impl Iterator<Item = F>,
+        packets: &[Packet<A>],
+        others: &mut ArrayVec<F, BURST>,
+        out: &mut impl Outlet<F>,
+    ) {
+        // packets first: zip would take a frame too many otherwise
+        let mut rest = packets.iter().zip(frames).map(|(packet, frame)| (frame, packet));
         while let Some((frame, packet)) = self.pass(&mut rest, out) {
             if packet.plain {
                 self.renew_paths(packet);
@@ -250,7 +293,6 @@ impl<F: Frame> Director<F> {
                 self.counters.dropped(reason);
             }
         }
-        *A::packets(&mut self.packets) = Some(all_packets);
     }
 
     pub(super) fn set_time(&mut self, now: Time) {

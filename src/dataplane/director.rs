@@ -131,6 +131,9 @@ pub struct Director<F: Frame> {
     pub(super) geometry: Option<Geometry>,
     /// When the schedulers last did their housekeeping.
     ticked: Time,
+    /// For tests that hold the common path against the others: no packet takes it.
+    #[cfg(test)]
+    pub(super) without_common_path: bool,
 }
 
 impl<F: Frame> Director<F> {
@@ -163,6 +166,8 @@ impl<F: Frame> Director<F> {
             reassemblers: PerFamily { v4: Reassembler::new(seeds), v6: Reassembler::new(seeds) },
             geometry: None,
             ticked: now,
+            #[cfg(test)]
+            without_common_path: false,
         })
     }
 
@@ -278,7 +283,7 @@ impl<F: Frame> Director<F> {
         // packets first: zip would take a frame too many otherwise
         let mut rest = packets.iter().zip(frames).map(|(packet, frame)| (frame, packet));
         while let Some((frame, packet)) = self.pass(&mut rest, out) {
-            if packet.plain {
+            if packet.plain && packet.guess.is_some() {
                 self.renew_paths(packet);
             }
             let verdict = match packet.refused {

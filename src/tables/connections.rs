@@ -182,6 +182,13 @@ impl<A: Address> Conn<A> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Guess(u32);
 
+impl Guess {
+    #[inline(always)]
+    pub fn is_some(self) -> bool {
+        self.0 != 0
+    }
+}
+
 /// The slab, as the wheel sees it.
 struct Slab<A: Address>(Mapping<Conn<A>>);
 

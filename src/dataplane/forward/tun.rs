@@ -103,8 +103,8 @@ fn inner_of<A: Family>(len: u16, ip: &A::Header, hops: u8, pmtu_disc: bool, ip_i
     Inner { len, class, hops, dont_fragment, id }
 }
 
-/// Takes a hop off a packet that has one and that fits, and puts the headers in front of it but for the next hop's MAC
-/// address. False, and nothing changed, when it has no room for them or they take more to fill in.
+/// Takes a hop off a packet that fits, and puts the headers in front of it but for the next hop's MAC address. False, and
+/// nothing changed, when it has no hops left, no room for them, or they take more to fill in.
 #[inline(always)]
 pub(in crate::dataplane) fn wrap_plain<F: Frame, A: Family>(
     frame: &mut F,
@@ -131,7 +131,7 @@ fn wrap_plain_in<F: Frame, A: Family, O: Carry>(
     let Some(room) = len.checked_sub(l3) else { return false };
     let Some(ip) = A::Header::at(frame.head(), l3) else { return false };
     let hops = ip.hops().wrapping_sub(1);
-    if outer.has_checksum() || !frame.prepend(room) {
+    if ip.hops() <= 1 || outer.has_checksum() || !frame.prepend(room) {
         return false;
     }
     let Some((front, packet_bytes)) = frame.head_mut().split_at_mut_checked(len) else { return false };

@@ -2,6 +2,7 @@
 
 mod arp;
 mod drops;
+mod established;
 mod fragments;
 mod frames;
 mod full_table;

@@ -7,19 +7,23 @@ use super::frame::Frame;
 use super::ftp::CONTROL_PORT;
 use super::marks::Headers;
 use super::outlet::Outlet;
-use super::tcp;
+use super::tcp::{self, Side};
 use crate::model::Family as AddressFamily;
+use crate::model::state::TcpState;
 use crate::model::timeouts::FIRST_S;
 use crate::model::{DestId, DropReason, Forward, Protocol, ServiceId, ServiceKey, Tick};
 use crate::sched::Flow;
 use crate::tables::connections::{Conn, ConnId, flags};
 use crate::wire::ip::IpError;
-use crate::wire::ip_protocol::{SCTP, TCP};
+use crate::wire::ip_protocol::{SCTP, TCP, UDP};
 
 /// A server of active FTP connects from here to the client; never scheduled (ip_vs_schedule).
 pub(super) const FTP_DATA: u16 = 20;
 /// FTP's control port (RFC 959 §5.2).
 pub(super) const FTP: u16 = 21;
+
+/// Ticks that a connection lasts before its state says how long.
+pub(super) const FIRST: u32 = FIRST_S * Tick::PER_S;
 
 /// Where a new connection goes.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +47,9 @@ impl<F: Frame> Director<F> {
         if let Some(id) = self.connections.table::<A>().find_without_port(&packet.key) {
             return self.follow_awaited(frame, packet, id, out);
         }
-        let marked = self.service_of_mark(packet);
-        if marked.is_none() && self.network.local(packet.key.destination.to_ip()).is_none() {
+        // the address of a service is one of ours, so that only what is for none has to be asked where it goes
+        let service = self.service_of_mark(packet).or_else(|| self.service_of(packet));
+        if service.is_none() && self.network.local(packet.key.destination.to_ip()).is_none() {
             return self.not_ours(frame, packet, out);
         }
         // a source of our own is what the kernel calls a martian: nobody else may send it
@@ -57,10 +62,10 @@ impl<F: Frame> Director<F> {
         if self.snapshot.settings.nat_icmp_send {
             self.refuse_unasked(&frame, packet, out)?;
         }
-        if let Some(service) = marked.or_else(|| self.service_of(packet)) {
-            return self.admit(frame, packet, service, out);
+        match service {
+            Some(service) => self.admit(frame, packet, service, out),
+            None => self.local(frame, packet, out),
         }
-        self.local(frame, packet, out)
     }
 
     fn not_ours<A: Family>(
@@ -126,7 +131,8 @@ impl<F: Frame> Director<F> {
         let one_packet = self.is_one_packet(service, packet);
         let choice = self.choose(&frame, packet, service, &flow)?;
         let Some(choice) = choice else { return self.leave(frame, packet, service, out) };
-        let id = self.new_connection(packet, choice)?;
+        let timeout = self.first_timeout(packet, choice.dest);
+        let id = self.new_connection(packet, choice, timeout)?;
         let forwarded = self.forward_in(frame, packet, id, Inbound::First, out);
         if one_packet {
             self.end_one_packet::<A>(id);
@@ -232,11 +238,29 @@ impl<F: Frame> Director<F> {
         }
     }
 
+    /// Ticks that a connection lasts after the packet that begins it: known beforehand, so that it is filed once.
+    #[inline(always)]
+    fn first_timeout<A: Family>(&self, packet: &Packet<A>, dest: DestId) -> u32 {
+        let Some(dest) = self.destinations.get(dest) else { return FIRST };
+        let flags = if A::IS_V6 { packet.parsed.state_flags } else { packet.parsed.tcp_flags };
+        let timeouts = self.timeouts.get(dest.timeouts);
+        match packet.parsed.protocol {
+            TCP if flags != 0 => {
+                let side = if dest.forward == Forward::Nat { Side::Input } else { Side::InputOnly };
+                timeouts.tcp[tcp::next_state(self.secure_tcp, side, TcpState::None as u8, flags) as usize]
+            }
+            UDP => timeouts.udp,
+            _ => FIRST,
+        }
+    }
+
+    /// `timeout` in ticks; it counts until the first packet sets another.
     #[inline(always)]
     pub(super) fn new_connection<A: Family>(
         &mut self,
         packet: &Packet<A>,
         choice: Choice,
+        timeout: u32,
     ) -> Result<ConnId, DropReason> {
         let Choice { dest, control, maps_port } = choice;
         let state = self.destinations.get(dest).ok_or(DropReason::Internal)?;
@@ -265,7 +289,7 @@ impl<F: Frame> Director<F> {
             extra: extra.unwrap_or(0),
             dest,
             control,
-            timeout: FIRST_S * Tick::PER_S,
+            timeout,
             ..Conn::default()
         };
         let Ok(id) = self.connections.table_mut::<A>().insert(conn, self.tick) else {

@@ -38,6 +38,7 @@ where
     }
 
     /// The connection that waits for a packet with this key from any port of the client (ip_vs_conn_in_get).
+    #[inline]
     pub fn find_without_port(&self, key: &Key<A>) -> Option<ConnId> {
         if self.without_port == 0 {
             return None;

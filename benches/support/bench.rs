@@ -70,7 +70,7 @@ impl Bench {
     pub fn replies(&mut self, burst: usize) -> Frames {
         let version = self.version;
         let replies: ArrayVec<_, BURST> =
-            self.pool.sent(burst).iter().map(|frame| packets::reply(version, frame.head())).collect();
+            self.pool.last(burst).iter().map(|frame| packets::reply(version, frame.head())).collect();
         replies.iter().map(|reply| self.frame(reply)).collect()
     }
 

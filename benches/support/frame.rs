@@ -61,34 +61,35 @@ impl Frame for Bytes {
 }
 
 /// Takes what is sent, to be filled again.
-pub struct Pool(Vec<Bytes>);
+pub struct Pool {
+    frames: Vec<Bytes>,
+    /// Frames sent since the start.
+    pub sent: usize,
+}
 
 impl Pool {
     pub fn of(frames: usize) -> Self {
-        Self((0..frames).map(|_| Bytes::empty()).collect())
-    }
-
-    pub fn len(&self) -> usize {
-        self.0.len()
+        Self { frames: (0..frames).map(|_| Bytes::empty()).collect(), sent: 0 }
     }
 
     /// The last `n` frames that were sent, in their order.
-    pub fn sent(&self, n: usize) -> &[Bytes] {
-        &self.0[self.0.len() - n..]
+    pub fn last(&self, n: usize) -> &[Bytes] {
+        &self.frames[self.frames.len() - n..]
     }
 
     /// A new one for each that was dropped.
     pub fn refill(&mut self, frames: usize) {
-        self.0.resize_with(frames.max(self.0.len()), Bytes::empty);
+        self.frames.resize_with(frames.max(self.frames.len()), Bytes::empty);
     }
 }
 
 impl Outlet<Bytes> for Pool {
     fn transmit(&mut self, _: PortId, frame: Bytes) {
-        self.0.push(frame);
+        self.sent += 1;
+        self.frames.push(frame);
     }
     fn alloc(&mut self) -> Option<Bytes> {
-        let mut frame = self.0.pop()?;
+        let mut frame = self.frames.pop()?;
         (frame.start, frame.end) = (HEADROOM, HEADROOM);
         Some(frame)
     }

@@ -381,6 +381,17 @@ int px_port_info(uint16_t port, struct px_port_info *out)
 	return 0;
 }
 
+/* The key is only read: DPDK copies it. Fields that came with later releases stay zero: the driver's defaults. */
+static void rss_to_dpdk(const struct px_rss *rss, struct rte_eth_rss_conf *conf)
+{
+	memset(conf, 0, sizeof(*conf));
+	conf->rss_hf = TO_DPDK(rss_bits, rss->fields);
+	if (rss->has_key && rss->key_size <= PX_RSS_KEY_SIZE) {
+		conf->rss_key = (uint8_t *)(uintptr_t)rss->key;
+		conf->rss_key_len = rss->key_size;
+	}
+}
+
 int px_port_configure(uint16_t port, const struct px_port_config *config)
 {
 	struct rte_eth_conf conf;
@@ -389,6 +400,10 @@ int px_port_configure(uint16_t port, const struct px_port_config *config)
 	conf.rxmode.mtu = config->mtu;
 	conf.rxmode.offloads = TO_DPDK(rx_offload_bits, config->rx_offloads);
 	conf.txmode.offloads = TO_DPDK(tx_offload_bits, config->tx_offloads);
+	if (config->rss.fields != 0) {
+		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		rss_to_dpdk(&config->rss, &conf.rx_adv_conf.rss_conf);
+	}
 	return rte_eth_dev_configure(port, config->rx_queues, config->tx_queues, &conf);
 }
 
@@ -406,6 +421,67 @@ int px_rx_queue_setup(uint16_t port, uint16_t queue, uint16_t descriptors, struc
 int px_tx_queue_setup(uint16_t port, uint16_t queue, uint16_t descriptors)
 {
 	return rte_eth_tx_queue_setup(port, queue, descriptors, (unsigned int)rte_eth_dev_socket_id(port), NULL);
+}
+
+int px_port_rss(uint16_t port, struct px_rss *out)
+{
+	struct rte_eth_dev_info info;
+	struct rte_eth_rss_conf conf;
+	int error = rte_eth_dev_info_get(port, &info);
+
+	if (error != 0)
+		return error;
+	memset(out, 0, sizeof(*out));
+	memset(&conf, 0, sizeof(conf));
+	conf.rss_key = out->key;
+	conf.rss_key_len = RTE_MIN(info.hash_key_size, PX_RSS_KEY_SIZE);
+	error = rte_eth_dev_rss_hash_conf_get(port, &conf);
+	out->fields = TO_OURS(rss_bits, conf.rss_hf);
+	out->has_key = 1;
+	out->key_size = RTE_MIN(conf.rss_key_len, PX_RSS_KEY_SIZE);
+	return error;
+}
+
+int px_port_set_rss(uint16_t port, const struct px_rss *rss)
+{
+	struct rte_eth_rss_conf conf;
+
+	rss_to_dpdk(rss, &conf);
+	return rte_eth_dev_rss_hash_update(port, &conf);
+}
+
+/* DPDK takes and gives the table in groups, with a mask of the entries that are meant. */
+#define RETA_GROUPS (PX_RETA_SIZE / RTE_ETH_RETA_GROUP_SIZE)
+#define RETA_ENTRY(groups, i) ((groups)[(i) / RTE_ETH_RETA_GROUP_SIZE].reta[(i) % RTE_ETH_RETA_GROUP_SIZE])
+
+int px_port_reta(uint16_t port, uint16_t *queues, uint16_t size)
+{
+	struct rte_eth_rss_reta_entry64 groups[RETA_GROUPS];
+	int error;
+
+	if (size > PX_RETA_SIZE)
+		return -ENOTSUP;
+	memset(groups, 0, sizeof(groups));
+	for (uint16_t i = 0; i < size; i++)
+		groups[i / RTE_ETH_RETA_GROUP_SIZE].mask |= UINT64_C(1) << (i % RTE_ETH_RETA_GROUP_SIZE);
+	error = rte_eth_dev_rss_reta_query(port, groups, size);
+	for (uint16_t i = 0; error == 0 && i < size; i++)
+		queues[i] = RETA_ENTRY(groups, i);
+	return error;
+}
+
+int px_port_set_reta(uint16_t port, const uint16_t *queues, uint16_t size)
+{
+	struct rte_eth_rss_reta_entry64 groups[RETA_GROUPS];
+
+	if (size > PX_RETA_SIZE)
+		return -ENOTSUP;
+	memset(groups, 0, sizeof(groups));
+	for (uint16_t i = 0; i < size; i++) {
+		groups[i / RTE_ETH_RETA_GROUP_SIZE].mask |= UINT64_C(1) << (i % RTE_ETH_RETA_GROUP_SIZE);
+		RETA_ENTRY(groups, i) = queues[i];
+	}
+	return rte_eth_dev_rss_reta_update(port, groups, size);
 }
 
 int px_port_start(uint16_t port)

@@ -140,12 +140,25 @@ struct px_port_info {
 	uint32_t flags;            /* PX_PORT_ */
 };
 
+/* The longest RSS key that is handed over; drivers take 40 to 52 bytes. */
+#define PX_RSS_KEY_SIZE 64
+/* The largest redirection table; drivers have 64 to 2048 entries. */
+#define PX_RETA_SIZE 2048
+
+struct px_rss {
+	uint32_t fields;           /* PX_RSS_; 0: no RSS */
+	uint8_t has_key;           /* 0: the driver's own key */
+	uint8_t key_size;          /* as px_port_info says, also where that is 0: some drivers take 40 bytes and do not say so */
+	uint8_t key[PX_RSS_KEY_SIZE];
+};
+
 struct px_port_config {
 	uint16_t rx_queues;
 	uint16_t tx_queues;
 	uint16_t mtu;              /* 0: the driver's own */
 	uint32_t rx_offloads;      /* PX_RX_, each of them offered by the driver */
 	uint32_t tx_offloads;      /* PX_TX_ */
+	struct px_rss rss;
 };
 
 struct px_link {
@@ -173,6 +186,13 @@ int px_port_configure(uint16_t port, const struct px_port_config *config);
 int px_port_adjust_descriptors(uint16_t port, uint16_t *rx, uint16_t *tx);
 int px_rx_queue_setup(uint16_t port, uint16_t queue, uint16_t descriptors, struct rte_mempool *pool);
 int px_tx_queue_setup(uint16_t port, uint16_t queue, uint16_t descriptors);
+/* Of a port that was configured with RSS and started: what is in force, */
+int px_port_rss(uint16_t port, struct px_rss *out);
+/* other fields and another key, */
+int px_port_set_rss(uint16_t port, const struct px_rss *rss);
+/* the queue of each entry of the redirection table; size as px_port_info says. */
+int px_port_reta(uint16_t port, uint16_t *queues, uint16_t size);
+int px_port_set_reta(uint16_t port, const uint16_t *queues, uint16_t size);
 int px_port_start(uint16_t port);
 int px_port_stop(uint16_t port);
 int px_port_close(uint16_t port);

@@ -15,7 +15,9 @@ use pollux::io::failure::EalError;
 use pollux::io::mbuf::{self, Burst, Mbuf};
 use pollux::io::mempool::{Mempool, PoolConfig, PoolError};
 use pollux::io::port::{self, Port, PortConfig, PortError};
+use pollux::io::rss::{self, Spread};
 use pollux::model::limits::{BURST, HEADROOM, SEGMENTS_MAX};
+use pollux::wire::rss_key::RssKeys;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
@@ -97,6 +99,8 @@ fn io_works_on_dpdks_virtual_devices() {
         "--vdev",
         "net_null1",
         "--vdev",
+        "net_null2",
+        "--vdev",
         "net_ring0",
         "--vdev",
         "net_ring1",
@@ -120,12 +124,13 @@ fn io_works_on_dpdks_virtual_devices() {
     what_a_full_queue_refuses_stays_with_the_caller(&eal);
     a_queue_without_chains_makes_frames_contiguous_and_counts_what_it_cannot(&eal);
     what_a_driver_accepts_is_left_to_it(&eal);
+    a_port_with_rss_leads_every_slot_to_its_queue_and_again_when_slots_move(&eal);
     a_frame_may_outlive_its_pool(&eal);
 }
 
 fn ports_are_listed_and_explain_themselves_when_missing(eal: &Eal) {
     let names: Vec<String> = port::list(eal).into_iter().map(|info| info.name).collect();
-    assert_eq!(names, ["net_pcap0", "net_null0", "net_null1", "net_ring0", "net_ring1", "net_ring2"]);
+    assert_eq!(names, ["net_pcap0", "net_null0", "net_null1", "net_null2", "net_ring0", "net_ring1", "net_ring2"]);
     let text = Port::open(eal, "net_tap7").unwrap_err().to_string();
     assert!(text.contains("net_tap7") && text.contains("net_ring0 (net_ring)"), "{text}");
     let text = Port::open(eal, "ffff:ff:1f.7").unwrap_err().to_string();
@@ -496,9 +501,14 @@ fn a_queue_without_chains_makes_frames_contiguous_and_counts_what_it_cannot(eal:
     let pool = pool(eal);
     let mut allocator = pool.allocator();
     let mut port = Port::open(eal, "net_ring2").unwrap();
-    let mut state = port.configure(&PortConfig { tx_chains: false, ..PortConfig::new(1) }, &pool).unwrap();
+    let key = RssKeys::default().source;
+    // it has queues and no RSS: what it is asked for changes nothing
+    let wanted = PortConfig { tx_chains: false, rss_key: Some(key), ..PortConfig::new(2) };
+    let mut state = port.configure(&wanted, &pool).unwrap();
     assert!(!state.tx_chains);
     port.start().unwrap();
+    let without = if state.rx.len() > 1 { Spread::NoRss } else { Spread::OneQueue };
+    assert_eq!((port.steer(&key, &[0; rss::SLOTS]), state.rss_fields), (without, 0));
     let mut burst = Burst::new();
     let mut fitting = Vec::new();
     // The headroom is room, too: the last that fits fills its whole buffer.
@@ -527,6 +537,28 @@ fn what_a_driver_accepts_is_left_to_it(eal: &Eal) {
     assert_eq!((state.mac, state.mac_in_software), (mac, false));
     assert_eq!((state.mtu, state.mtu_in_software), (1500, false));
     port.start().unwrap();
+    assert_eq!(port.steer(&RssKeys::default().source, &[0; rss::SLOTS]), Spread::OneQueue);
+    drop((port, state));
+    assert_eq!(pool.in_use(), 0);
+}
+
+fn a_port_with_rss_leads_every_slot_to_its_queue_and_again_when_slots_move(eal: &Eal) {
+    let pool = pool(eal);
+    let key = RssKeys::default().source;
+    let mut port = Port::open(eal, "net_null2").unwrap();
+    assert_eq!(port.info().reta_size, 128, "what this driver is known for");
+    let state = port.configure(&PortConfig { rss_key: Some(key), ..PortConfig::new(2) }, &pool).unwrap();
+    assert_eq!(state.rx.len(), 2);
+    assert!(rss::field_names(state.rss_fields).contains(&"ipv4-tcp"), "{:x}", state.rss_fields);
+    port.start().unwrap();
+    let in_turn = std::array::from_fn(|slot| (slot % 2) as u16);
+    assert_eq!(port.steer(&key, &in_turn), Spread::BySlot);
+    assert_eq!(port.reta().unwrap(), in_turn);
+    let all_to_one = [1; rss::SLOTS];
+    assert_eq!(port.steer(&key, &all_to_one), Spread::BySlot);
+    assert_eq!(port.reta().unwrap(), all_to_one);
+    // a queue there is not
+    assert_eq!(port.steer(&key, &[2; rss::SLOTS]), Spread::OtherTable);
     drop((port, state));
     assert_eq!(pool.in_use(), 0);
 }

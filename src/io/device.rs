@@ -36,7 +36,7 @@ fn complaint(device: &str, start_errors: &str) -> Option<String> {
 }
 
 /// `0000:03:00.0` of that or of `03:00.0`; `None` for what is no PCI address.
-pub(super) fn full_pci_address(device: &str) -> Option<String> {
+pub fn full_pci_address(device: &str) -> Option<String> {
     let is_hex = |text: &str, digits: usize| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
     let (slot, function) = device.split_once('.')?;
     let parts: Vec<&str> = slot.split(':').collect();

@@ -6,7 +6,7 @@
 
 pub mod arguments;
 pub mod clock;
-mod device;
+pub mod device;
 pub mod eal;
 pub mod failure;
 mod log;
@@ -14,4 +14,5 @@ pub mod mbuf;
 pub mod mempool;
 pub mod port;
 pub mod queue;
+pub mod rss;
 pub mod worker_queues;

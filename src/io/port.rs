@@ -8,7 +8,7 @@ use std::ffi::{CString, c_char};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use dpdk_sys::{px_link, px_port_config, px_port_info, px_port_stats};
+use dpdk_sys::{px_link, px_port_config, px_port_info, px_port_stats, px_rss};
 use thiserror::Error;
 
 use super::device;
@@ -16,6 +16,8 @@ use super::eal::{Eal, Running};
 use super::log;
 use super::mempool::{Mempool, Pool};
 use super::queue::{RxQueue, TxQueue};
+use super::rss::{self, QueueOfSlot, Spread};
+use crate::wire::rss_key::Key;
 
 /// Of `tx_offloads`: the port can fill in UDP checksums.
 pub use dpdk_sys::PX_TX_UDP_CKSUM;
@@ -129,6 +131,8 @@ pub struct PortConfig {
     /// Send chains as they are, where the driver can. Without, some drivers transmit faster, and [`TxQueue::send`]
     /// makes frames contiguous first.
     pub tx_chains: bool,
+    /// Spread what arrives over several queues by RSS with this key, where the driver can; absent: as the device likes.
+    pub rss_key: Option<Key>,
     /// Offloads beyond what a port needs anyway, used where the driver has them: `dpdk_sys::PX_RX_`, `PX_TX_`.
     pub rx_offloads: u32,
     pub tx_offloads: u32,
@@ -148,6 +152,7 @@ impl PortConfig {
             promiscuous: false,
             allmulticast: true,
             tx_chains: true,
+            rss_key: None,
             rx_offloads: 0,
             tx_offloads: 0,
         }
@@ -175,6 +180,7 @@ impl PortConfig {
             mtu: self.mtu.map_or(0, |mtu| mtu.max(info.mtu_min)),
             rx_offloads: rx_wanted & info.rx_offloads,
             tx_offloads: (self.tx_offloads & !dpdk_sys::PX_TX_MULTI_SEGS | chains) & info.tx_offloads,
+            ..px_port_config::default()
         })
     }
 }
@@ -198,6 +204,8 @@ pub struct PortState {
     pub tx_descriptors: u16,
     /// Chains are sent as they are; otherwise [`TxQueue::send`] makes frames contiguous first.
     pub tx_chains: bool,
+    /// What RSS hashes, `dpdk_sys::PX_RSS_`; 0: it is off.
+    pub rss_fields: u32,
     /// The offloads that are on.
     pub rx_offloads: u32,
     pub tx_offloads: u32,
@@ -272,6 +280,8 @@ impl Drop for OpenPort {
 pub struct Port {
     open: Arc<OpenPort>,
     info: PortInfo,
+    /// Receive queues, and the fields RSS hashes.
+    configured: (u16, u32),
 }
 
 impl Port {
@@ -286,7 +296,7 @@ impl Port {
         let info = PortInfo::read(id).map_err(|error| refused(device, "be asked what it can do", error, ""))?;
         let in_use = || PortError::InUse { device: device.to_owned() };
         let open = OpenPort::new(id, eal.running()).ok_or_else(in_use)?;
-        Ok(Self { open: Arc::new(open), info })
+        Ok(Self { open: Arc::new(open), info, configured: (0, 0) })
     }
 
     /// What the driver said when the port was opened.
@@ -301,16 +311,15 @@ impl Port {
         if self.open.pool.set(pool).is_err() {
             return Err(PortError::Configured { device: self.info.name.clone() });
         }
-        let raw = config.plan(&self.info, room)?;
+        let raw = self.set_up(config.plan(&self.info, room)?, config.rss_key.as_ref())?;
         let id = self.open.id;
-        // SAFETY: EAL is up and the port open, here and below; `raw` is read during the call.
-        self.attempt("be configured", || unsafe { dpdk_sys::px_port_configure(id, &raw) })?;
+        self.configured = (raw.rx_queues, raw.rss.fields);
         let (rx_descriptors, tx_descriptors) = self.set_up_queues(config, &raw)?;
         let (mtu, mtu_in_software) = self.set_mtu(config.mtu)?;
         let (mac, mac_in_software) = self.set_mac(config.mac);
         let promiscuous = (config.promiscuous || mac_in_software) && self.promiscuous_on();
         if config.allmulticast {
-            // SAFETY: as above. A driver that cannot be told has no filter.
+            // SAFETY: EAL is up and the port open. A driver that cannot be told has no filter.
             log::kept(|| unsafe { dpdk_sys::px_port_allmulticast_on(id) });
         }
         let announced = raw.tx_offloads & dpdk_sys::PX_TX_MULTI_SEGS != 0;
@@ -326,6 +335,7 @@ impl Port {
             rx_descriptors,
             tx_descriptors,
             tx_chains,
+            rss_fields: raw.rss.fields,
             rx_offloads: raw.rx_offloads,
             tx_offloads: raw.tx_offloads,
         })
@@ -335,6 +345,49 @@ impl Port {
     pub fn start(&self) -> Result<(), PortError> {
         // SAFETY: EAL is up and the port open; DPDK refuses a port that is not configured.
         self.attempt("be started", || unsafe { dpdk_sys::px_port_start(self.open.id) })
+    }
+
+    /// Has the packets of each slot delivered to its queue, as far as the started port can; to be called again when slots
+    /// have moved.
+    pub fn steer(&self, key: &Key, queue_of_slot: &QueueOfSlot) -> Spread {
+        match self.configured {
+            (..=1, _) => Spread::OneQueue,
+            (_, 0) => Spread::NoRss,
+            (_, fields) if !self.has_rss_key(fields, key) => Spread::OtherKey,
+            _ if !self.set_reta(queue_of_slot) => Spread::OtherTable,
+            _ => Spread::BySlot,
+        }
+    }
+
+    /// Whether the port hashes with this key; one that did not take it when it was configured is told again.
+    fn has_rss_key(&self, fields: u32, key: &Key) -> bool {
+        let wanted = rss::with_key(fields, key, self.info.hash_key_size);
+        // one that cannot be asked has what it was configured with
+        let has_it = || self.rss().map_or(wanted.key_size > 0, |rss| rss::has_key(&rss, key));
+        // SAFETY: EAL is up and the port open; `wanted` is read during the call.
+        has_it() || log::kept(|| unsafe { dpdk_sys::px_port_set_rss(self.open.id, &wanted) }).0 == 0 && has_it()
+    }
+
+    fn rss(&self) -> Option<px_rss> {
+        let mut raw = px_rss::default();
+        // SAFETY: EAL is up and the port open; writes only `raw`.
+        (log::kept(|| unsafe { dpdk_sys::px_port_rss(self.open.id, &mut raw) }).0 == 0).then_some(raw)
+    }
+
+    fn set_reta(&self, queue_of_slot: &QueueOfSlot) -> bool {
+        let (id, table) = (self.open.id, rss::table(queue_of_slot, self.info.reta_size));
+        // SAFETY: EAL is up and the port open; as many entries as said are read during the call.
+        let set = || unsafe { dpdk_sys::px_port_set_reta(id, table.as_ptr(), table.len() as u16) };
+        !table.is_empty() && log::kept(set).0 == 0 && self.reta().is_none_or(|reta| reta == table)
+    }
+
+    /// The queue of each entry of the redirection table, where the driver tells.
+    pub fn reta(&self) -> Option<Vec<u16>> {
+        let size = self.info.reta_size.min(dpdk_sys::PX_RETA_SIZE as u16);
+        let mut table = vec![0; usize::from(size)];
+        // SAFETY: EAL is up and the port open; writes `size` entries.
+        let ask = || unsafe { dpdk_sys::px_port_reta(self.open.id, table.as_mut_ptr(), size) };
+        (size > 0 && log::kept(ask).0 == 0).then_some(table)
     }
 
     pub fn link(&self) -> Result<Link, PortError> {
@@ -368,6 +421,25 @@ impl Port {
     pub fn reset_stats(&self) -> Result<(), PortError> {
         // SAFETY: EAL is up and the port open.
         self.attempt("reset its counters", || unsafe { dpdk_sys::px_port_stats_reset(self.open.id) })
+    }
+
+    /// Configures the port with the best RSS that its driver takes, and says what that was.
+    fn set_up(&self, mut raw: px_port_config, key: Option<&Key>) -> Result<px_port_config, PortError> {
+        let id = self.open.id;
+        let attempts = rss::attempts(self.info.rss_fields, key, self.info.hash_key_size, raw.rx_queues);
+        let mut outcome = Ok(());
+        for attempt in attempts {
+            raw.rss = attempt;
+            if attempt.fields == 0 {
+                raw.rx_offloads &= !dpdk_sys::PX_RX_RSS_HASH;
+            }
+            // SAFETY: EAL is up and the port open; `raw` is read during the call.
+            outcome = self.attempt("be configured", || unsafe { dpdk_sys::px_port_configure(id, &raw) });
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome.map(|()| raw)
     }
 
     fn set_up_queues(&self, config: &PortConfig, raw: &px_port_config) -> Result<(u16, u16), PortError> {

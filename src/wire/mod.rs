@@ -22,6 +22,7 @@ pub mod nd;
 pub mod parse;
 pub mod ports;
 pub mod quoted;
+pub mod rss_key;
 pub mod sctp;
 pub mod sip;
 pub mod tcp;

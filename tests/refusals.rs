@@ -29,7 +29,10 @@ fn says(refusal: &str, parts: &[&str]) {
 
 /// A start with changes to the configuration is refused so.
 fn start_says(changes: &[(&str, &str)], parts: &[&str]) {
-    says(Place::new().start_refused(&config(changes)).refusal(), parts);
+    let place = Place::new();
+    says(place.start_refused(&config(changes)).refusal(), parts);
+    let doctor = place.run(&["doctor", "--config", place.file().to_str().unwrap()]);
+    assert_eq!(doctor.code, Some(1), "doctor did not see it coming: {doctor:?}");
 }
 
 const ARGS: &str = r#""--no-shconf", "#;
@@ -274,4 +277,22 @@ fn a_reload_of_what_only_a_start_can_change_applies_nothing() {
     let reload = place.run(&["reload"]);
     says(reload.refusal(), &["restart needed", "capacity_per_worker", "mtu", "nothing was changed"]);
     assert_eq!(place.run(&["show", "services"]).out, before.out);
+}
+
+#[test]
+fn doctor_finds_nothing_where_a_start_succeeds_and_the_socket_taken_thereafter() {
+    let place = Place::new();
+    place.write(process::CONFIG);
+    let doctor = || place.run(&["doctor", "--config", place.file().to_str().unwrap()]);
+    let before = doctor();
+    assert_eq!((before.code, before.err.as_str()), (Some(0), ""), "{before:?}");
+    assert!(before.out.contains("ok    memory: --no-huge"), "{before:?}");
+    let director = place.start(process::CONFIG);
+    let during = doctor();
+    says(during.refusal(), &["`pollux run` would fail"]);
+    assert!(during.out.contains("FAIL  start: another pollux is running on"), "{during:?}");
+    drop(director);
+    let json = place.run(&["doctor", "--json"]);
+    let findings: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert!(findings.as_array().unwrap().iter().all(|finding| finding["severity"] != "fail"), "{json:?}");
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod destination;
+mod doctor;
 mod ipvsadm;
 mod names;
 mod print;
@@ -34,6 +35,7 @@ struct Cli {
 enum Verb {
     Run(run::Run),
     Check(check::Check),
+    Doctor(doctor::Doctor),
     Reload(reload::Reload),
     Show(show::Show),
     #[command(subcommand)]
@@ -48,6 +50,7 @@ impl Verb {
         match self {
             Self::Run(run) => run.execute(socket),
             Self::Check(check) => check.execute(out),
+            Self::Doctor(doctor) => doctor.execute(socket, out),
             Self::Reload(reload) => reload.execute(socket, out),
             Self::Show(show) => show.execute(socket, out),
             Self::Service(service) => service.execute(socket, out),

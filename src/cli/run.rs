@@ -29,7 +29,10 @@ fn start(config: &Path, socket: &Path) -> Result<(), Failure> {
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .try_init();
-    crate::control::run::run(config, socket).map_err(|error| Failure::Refused(error.to_string()))
+    crate::control::run::run(config, socket).map_err(|error| match error.is_of_the_machine() {
+        true => Failure::Refused(format!("{error}; see also: pollux doctor --config {}", config.display())),
+        false => Failure::Refused(error.to_string()),
+    })
 }
 
 #[cfg(not(feature = "dpdk"))]

@@ -4,6 +4,8 @@ pub mod api;
 pub mod commands;
 pub mod config;
 pub mod counts;
+#[cfg(feature = "dpdk")]
+pub mod doctor;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod ipvsadm;

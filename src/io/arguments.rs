@@ -119,7 +119,7 @@ fn lcores(cores: &[usize], allowed: &[usize]) -> String {
 }
 
 /// `[0, 1, 2, 5]` as `0-2,5`.
-pub(super) fn ranges(cores: &[usize]) -> String {
+pub fn ranges(cores: &[usize]) -> String {
     let mut sorted = cores.to_vec();
     sorted.sort_unstable();
     sorted.dedup();

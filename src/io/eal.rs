@@ -92,6 +92,13 @@ impl Eal {
     }
 }
 
+/// Whether EAL's arguments can be derived: what [`Eal::start`] refuses before anything is started.
+pub fn check(config: &EalConfig<'_>) -> Result<(), EalError> {
+    // SAFETY: a constant of the library.
+    let lcores_max = unsafe { dpdk_sys::px_lcores_max() } as usize;
+    arguments::derive(config, &allowed_cores(), lcores_max).map(drop)
+}
+
 /// The cores this process may run on; to be asked before EAL starts, which pins the thread.
 pub fn allowed_cores() -> Vec<usize> {
     core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect()

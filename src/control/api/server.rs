@@ -172,11 +172,22 @@ fn make_directory(path: &Path) -> io::Result<()> {
     path.parent().filter(|directory| !directory.as_os_str().is_empty()).map_or(Ok(()), fs::create_dir_all)
 }
 
+/// Whether [`Server::bind`] would find the place free; changes nothing.
+pub fn could_bind(path: &Path) -> Result<(), ServerError> {
+    is_left_over(path).map(drop)
+}
+
 /// Removes a socket that nobody listens on any more.
 fn make_room(path: &Path) -> Result<(), ServerError> {
     let io = |source: io::Error| ServerError::Io { path: path.to_owned(), source };
+    if is_left_over(path)? { fs::remove_file(path).map_err(io) } else { Ok(()) }
+}
+
+/// Whether there is a socket that nobody listens on any more; an error when the place is taken.
+fn is_left_over(path: &Path) -> Result<bool, ServerError> {
+    let io = |source: io::Error| ServerError::Io { path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(io(error)),
         Ok(metadata) if !metadata.file_type().is_socket() => {
             return Err(ServerError::NotASocket { path: path.to_owned() });
@@ -191,7 +202,7 @@ fn make_room(path: &Path) -> Result<(), ServerError> {
         }
         // its backlog is full
         Err(error) if error.kind() == ErrorKind::WouldBlock => Err(running("unknown".to_owned())),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(io),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(true),
         Err(error) => Err(io(error)),
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 /// Descriptors of a queue: what a port is asked for, and so the frames it may hold.
 pub const DESCRIPTORS: usize = 1024;
 /// A packet buffer with its headroom, mbuf header and pool overhead, rounded up.
-const BUFFER_BYTES: usize = 2560;
+pub const BUFFER_BYTES: usize = 2560;
 /// What DPDK needs for itself: rings, driver structures, fragmentation of its heap.
 const DPDK_OWN_MB: usize = 96;
 /// An IPv4 connection with its share of the index, as `tables::connections` tests it.
@@ -31,10 +31,15 @@ pub fn dpdk_mb(config: &Config, workers: usize) -> usize {
     ((frames(config, workers) as usize * BUFFER_BYTES) >> 20) + DPDK_OWN_MB
 }
 
+/// Of the connection tables, when they are full.
+pub fn table_bytes(config: &Config, workers: usize) -> u64 {
+    u64::from(config.connections.capacity_per_worker) * CONNECTION_BYTES * workers as u64
+}
+
 /// Whether the connection tables can fit: memory is taken as connections come, too late to refuse anything then.
 pub fn check_room(config: &Config, workers: usize) -> Result<(), RunError> {
     let capacity = u64::from(config.connections.capacity_per_worker);
-    let needed = capacity * CONNECTION_BYTES * workers as u64;
+    let needed = table_bytes(config, workers);
     match available_bytes() {
         Some(available) if needed > available => Err(RunError::Memory(format!(
             "[connections] capacity_per_worker = {capacity}: the tables of {workers} worker(s) take {} MiB, and {} MiB are \

@@ -3,7 +3,7 @@
 //! The control thread owns the state and the API; a worker gets snapshots and requests through its mailbox. Whatever
 //! can be refused is refused before the first packet: the file, the socket, EAL, devices, memory.
 
-mod memory;
+pub(super) mod memory;
 mod ports;
 mod runtime;
 mod signals;
@@ -54,6 +54,13 @@ pub enum RunError {
     WorkerEnded,
 }
 
+impl RunError {
+    /// It has to do with the machine, of which `pollux doctor` knows more.
+    pub fn is_of_the_machine(&self) -> bool {
+        matches!(self, Self::Eal(_) | Self::Port(_) | Self::Pool(_) | Self::Table(_) | Self::Memory(_) | Self::NoCore)
+    }
+}
+
 /// How long the control thread sleeps when nobody wants anything: the pace of acknowledgements and the trash.
 const TURN: Duration = Duration::from_millis(100);
 /// While workers owe an answer.
@@ -89,7 +96,7 @@ pub fn run(config_path: &Path, socket: &Path) -> Result<(), RunError> {
 
 /// The cores workers run on: the configured ones, or the last of those this process may use, as the first is usually the
 /// busiest with everything else.
-fn cores(config: &Config) -> Result<Vec<usize>, RunError> {
+pub(super) fn cores(config: &Config) -> Result<Vec<usize>, RunError> {
     match &config.workers.cores {
         Some(cores) => Ok(cores.clone()),
         None => eal::allowed_cores().into_iter().max().map(|core| vec![core]).ok_or(RunError::NoCore),

@@ -193,7 +193,7 @@ fn destination(row: &DestinationRow<'_>) -> Vec<String> {
     names.into_iter().chain(now).chain([thresholds]).chain(ever).collect()
 }
 
-const PORTS: [(&str, Align); 14] = [
+const PORTS: [(&str, Align); 18] = [
     ("PORT", Align::Left),
     ("DEVICE", Align::Left),
     ("DRIVER", Align::Left),
@@ -201,10 +201,14 @@ const PORTS: [(&str, Align); 14] = [
     ("MAC", Align::Left),
     ("MTU", Align::Right),
     ("LINK", Align::Left),
+    ("NODE", Align::Right),
     ("QUEUES", Align::Right),
+    ("FACING", Align::Left),
     ("STEERING", Align::Left),
+    ("RSS", Align::Left),
     ("RX PKTS", Align::Right),
     ("RX MISSED", Align::Right),
+    ("RX NO BUFFER", Align::Right),
     ("RX ERRORS", Align::Right),
     ("TX PKTS", Align::Right),
     ("TX ERRORS", Align::Right),
@@ -216,8 +220,25 @@ fn port(p: &PortView) -> Vec<String> {
     let vlan = p.vlan.map_or("-".to_owned(), |vlan| vlan.to_string());
     let queues = format!("{}/{}", p.rx_queues, p.tx_queues);
     let names = [p.name.clone(), p.device.clone(), p.driver.clone(), vlan, p.mac.clone(), p.mtu.to_string()];
-    let counters = [p.rx_packets, p.rx_missed, p.rx_errors, p.tx_packets, p.tx_errors].map(|n| n.to_string());
-    names.into_iter().chain([link, queues, p.steering.clone()]).chain(counters).collect()
+    let node = p.numa_node.map_or("-".to_owned(), |node| node.to_string());
+    let steering = match p.steering == "software hand-off" {
+        true => format!("{} ({})", p.steering, p.spread),
+        false => p.steering.clone(),
+    };
+    let counters = [p.rx_packets, p.rx_missed, p.rx_no_buffer, p.rx_errors, p.tx_packets, p.tx_errors];
+    let place = [link, node, queues, p.facing.clone(), steering, rss(&p.rss_fields)];
+    names.into_iter().chain(place).chain(counters.map(|n| n.to_string())).collect()
+}
+
+/// `ipv4: tcp udp; ipv6: tcp`, where `-` stands for none.
+fn rss(fields: &[String]) -> String {
+    let of = |family: &str| {
+        let names = fields.iter().filter_map(|field| field.strip_prefix(family));
+        let names: Vec<&str> = names.map(|name| if name.is_empty() { "ip" } else { &name[1..] }).collect();
+        (!names.is_empty()).then(|| format!("{family}: {}", names.join(" ")))
+    };
+    let families: Vec<String> = ["ipv4", "ipv6"].into_iter().filter_map(of).collect();
+    if families.is_empty() { "-".to_owned() } else { families.join("; ") }
 }
 
 const WORKERS: [(&str, Align); 21] = [

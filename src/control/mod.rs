@@ -6,6 +6,7 @@ pub mod config;
 pub mod counts;
 #[cfg(feature = "dpdk")]
 pub mod doctor;
+pub mod facing;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod ipvsadm;

@@ -166,12 +166,27 @@ pub struct PortView {
     pub speed_mbps: Option<u32>,
     pub rx_queues: u16,
     pub tx_queues: u16,
-    /// How packets come to the worker that owns their connection: `nic` or `software`.
+    /// How packets come to the worker that owns their connection: `one worker`, `aligned` or `software hand-off`.
     pub steering: String,
+    /// Why: what the device does with several queues.
+    #[serde(default)]
+    pub spread: String,
+    /// What its RSS hashes; empty: it has none, or one queue.
+    #[serde(default)]
+    pub rss_fields: Vec<String>,
+    /// What is behind it, as far as the configuration says: `clients`, `servers` or `both`.
+    #[serde(default)]
+    pub facing: String,
+    /// Absent on machines without NUMA, and for devices that are on no node.
+    #[serde(default)]
+    pub numa_node: Option<u32>,
     pub rx_packets: u64,
     pub rx_bytes: u64,
     /// Packets the device dropped because no worker took them in time.
     pub rx_missed: u64,
+    /// Times the device had no buffer to receive into.
+    #[serde(default)]
+    pub rx_no_buffer: u64,
     pub rx_errors: u64,
     pub tx_packets: u64,
     pub tx_bytes: u64,

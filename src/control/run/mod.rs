@@ -84,7 +84,7 @@ pub fn run(config_path: &Path, socket: &Path) -> Result<(), RunError> {
     let ports = OpenPorts::open(&eal, &config, cores.len())?;
     let state = State::new(config.clone(), &ports.opened)?;
     let workers = workers::make(&config, &cores, &Arc::new(state.snapshot().clone()), clock)?;
-    let (ports, queues) = ports.start()?;
+    let (ports, queues) = ports.start(&std::array::from_fn(|slot| (slot % cores.len()) as u16))?;
     let workers = workers::launch(&eal, workers, queues, clock, config.workers.idle)?;
     let runtime = Running::new(config_path, &state, ports, workers, clock);
     let mut commands = Commands::new(state, runtime);

@@ -3,11 +3,14 @@
 use super::memory::{DESCRIPTORS, frames};
 use super::{Config, Eal, RunError};
 use crate::control::config::PortConfig as Interface;
+use crate::control::facing::Facing;
 use crate::control::state::Opened;
 use crate::io::mempool::{Mempool, PoolConfig};
 use crate::io::port::{PX_TX_UDP_CKSUM, Port, PortConfig, PortState};
 use crate::io::queue::{RxQueue, TxQueue};
+use crate::io::rss::{QueueOfSlot, SLOTS, Spread};
 use crate::model::PortId;
+use crate::wire::rss_key::{Key, RssKeys};
 
 /// A device that is in use.
 pub struct Device {
@@ -15,6 +18,29 @@ pub struct Device {
     pub port: Port,
     pub rx_queues: usize,
     pub tx_queues: usize,
+    /// What RSS hashes, `dpdk_sys::PX_RSS_`.
+    pub rss_fields: u32,
+    pub facing: Facing,
+    pub spread: Spread,
+    key: Key,
+}
+
+impl Device {
+    /// Has the packets of each slot come to its worker, as far as the device can; to be called when slots have moved.
+    /// `worker_of_queue` is who polls a queue.
+    pub fn steer(&mut self, worker_of_slot: &[u16; SLOTS], worker_of_queue: impl Fn(usize) -> usize) {
+        let workers: Vec<usize> = (0..self.rx_queues).map(worker_of_queue).collect();
+        self.spread = self.port.steer(&self.key, &queue_of_slot(worker_of_slot, &workers));
+    }
+}
+
+/// The queue that a slot's worker polls; of workers that poll none of this device, the slots go round.
+fn queue_of_slot(worker_of_slot: &[u16; SLOTS], worker_of_queue: &[usize]) -> QueueOfSlot {
+    std::array::from_fn(|slot| {
+        let worker = usize::from(worker_of_slot[slot]);
+        let own = worker_of_queue.iter().position(|&of_queue| of_queue == worker);
+        own.unwrap_or(worker % worker_of_queue.len().max(1)) as u16
+    })
 }
 
 /// All devices, configured and not yet started.
@@ -54,10 +80,13 @@ impl OpenPorts {
         let interfaces: Vec<&Interface> = config.ports.iter().filter(|p| p.device == device).collect();
         let macs: Vec<[u8; 6]> = interfaces.iter().filter_map(|i| i.mac).collect();
         let mac = macs.first().copied();
+        let facing = Facing::of_device(config, device);
+        let key = facing.key(&RssKeys::default());
         let state = port.configure(
             &PortConfig {
                 mtu: interfaces.iter().map(|i| i.mtu).max(),
                 mac,
+                rss_key: Some(key),
                 rx_descriptors: DESCRIPTORS as u16,
                 tx_descriptors: DESCRIPTORS as u16,
                 // several addresses on one device: the director filters
@@ -70,17 +99,34 @@ impl OpenPorts {
             &self.pool,
         )?;
         let (rx_queues, tx_queues) = (state.rx.len(), state.tx.len());
-        self.devices.push(Device { name: device.to_owned(), port, rx_queues, tx_queues });
+        let (name, rss_fields, spread) = (device.to_owned(), state.rss_fields, Spread::OneQueue);
+        self.devices.push(Device { name, port, rx_queues, tx_queues, rss_fields, facing, spread, key });
         self.states.push(state);
         Ok(self.devices.len() - 1)
     }
 
     /// Lets frames in.
-    pub fn start(self) -> Result<(Vec<Device>, PortQueues), RunError> {
-        for device in &self.devices {
+    pub fn start(mut self, worker_of_slot: &[u16; SLOTS]) -> Result<(Vec<Device>, PortQueues), RunError> {
+        for device in &mut self.devices {
             device.port.start()?;
+            device.steer(worker_of_slot, |queue| queue);
+            tracing::info!("{}: {} queue(s), {}", device.name, device.rx_queues, device.spread.explanation());
         }
         let (receive, transmit) = self.states.into_iter().map(|state| (state.rx, state.tx)).unzip();
         Ok((self.devices, PortQueues { receive, transmit, pool: self.pool }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_goes_to_a_queue_of_its_worker_and_to_any_where_that_has_none() {
+        let of_slot = std::array::from_fn(|slot| (slot % 3) as u16);
+        assert_eq!(queue_of_slot(&of_slot, &[0, 1, 2])[..6], [0, 1, 2, 0, 1, 2]);
+        assert_eq!(queue_of_slot(&of_slot, &[2, 0])[..6], [1, 1, 0, 1, 1, 0]);
+        assert_eq!(queue_of_slot(&of_slot, &[1])[..3], [0, 0, 0]);
+        assert_eq!(queue_of_slot(&of_slot, &[])[..3], [0, 0, 0]);
     }
 }

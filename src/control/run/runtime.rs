@@ -10,6 +10,7 @@ use crate::control::state::State;
 use crate::dataplane::listing::ConnectionRow;
 use crate::dataplane::mailbox::{NeighbourRow, Reply, Request};
 use crate::dataplane::snapshot::Snapshot;
+use crate::io::rss::{Spread, field_names};
 use crate::model::limits::DESTINATIONS_MAX;
 use crate::model::{DestCounters, DestId, DropReason, PersistenceEngine, PortId, Time, WorkerCounters};
 use crate::tables::neighbours::NEIGHBOURS_MAX;
@@ -169,6 +170,14 @@ impl Running {
         self.workers.iter().filter_map(move |w| w.destinations.get(dest.index()))
     }
 
+    fn steering(&self, device: &Device) -> &'static str {
+        match (self.workers.len(), device.spread) {
+            (..=1, _) => "one worker",
+            (_, Spread::BySlot) => "aligned",
+            _ => "software hand-off",
+        }
+    }
+
     fn interface_name(&self, id: usize) -> String {
         self.latest.network.interfaces.get(id).map_or_else(String::new, |i| i.name.clone())
     }
@@ -229,10 +238,15 @@ impl Source for Running {
                 speed_mbps: link.map(|l| l.speed_mbps).filter(|&speed| speed > 0 && speed < u32::MAX),
                 rx_queues: device.rx_queues as u16,
                 tx_queues: device.tx_queues as u16,
-                steering: "software".to_owned(),
+                steering: self.steering(device).to_owned(),
+                spread: device.spread.explanation().to_owned(),
+                rss_fields: field_names(device.rss_fields).into_iter().map(str::to_owned).collect(),
+                facing: device.facing.name().to_owned(),
+                numa_node: device.port.info().socket,
                 rx_packets: stats.rx_packets,
                 rx_bytes: stats.rx_bytes,
                 rx_missed: stats.rx_missed,
+                rx_no_buffer: stats.rx_no_mbuf,
                 rx_errors: stats.rx_errors,
                 tx_packets: stats.tx_packets,
                 tx_bytes: stats.tx_bytes,

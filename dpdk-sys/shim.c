@@ -274,6 +274,7 @@ static const struct bit rx_offload_bits[] = {
 	{ PX_RX_SCATTER, RTE_ETH_RX_OFFLOAD_SCATTER },
 	{ PX_RX_RSS_HASH, RTE_ETH_RX_OFFLOAD_RSS_HASH },
 	{ PX_RX_VLAN_STRIP, RTE_ETH_RX_OFFLOAD_VLAN_STRIP },
+	{ PX_RX_VLAN_FILTER, RTE_ETH_RX_OFFLOAD_VLAN_FILTER },
 };
 
 static const struct bit tx_offload_bits[] = {
@@ -520,6 +521,11 @@ int px_port_set_mac(uint16_t port, const uint8_t mac[6])
 int px_port_set_mtu(uint16_t port, uint16_t mtu)
 {
 	return rte_eth_dev_set_mtu(port, mtu);
+}
+
+int px_port_admit_vlan(uint16_t port, uint16_t vlan)
+{
+	return rte_eth_dev_vlan_filter(port, vlan, 1);
 }
 
 int px_port_link(uint16_t port, struct px_link *out)

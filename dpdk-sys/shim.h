@@ -88,6 +88,7 @@ void px_mbuf_free_bulk(struct rte_mbuf **mbufs, uint32_t count);
 #define PX_RX_SCATTER (1u << 3)
 #define PX_RX_RSS_HASH (1u << 4)
 #define PX_RX_VLAN_STRIP (1u << 5)
+#define PX_RX_VLAN_FILTER (1u << 6)
 
 /* mbuf.ol_flags: the port is to fill in the UDP checksum; the field holds the pseudo header's sum */
 #define PX_MBUF_TX_IPV4_UDP_CKSUM ((3ull << 52) | (1ull << 55))
@@ -200,6 +201,8 @@ int px_port_promiscuous_on(uint16_t port);
 int px_port_allmulticast_on(uint16_t port);
 int px_port_set_mac(uint16_t port, const uint8_t mac[6]);
 int px_port_set_mtu(uint16_t port, uint16_t mtu);
+/* Lets frames of a VLAN in, on a port with PX_RX_VLAN_FILTER on. */
+int px_port_admit_vlan(uint16_t port, uint16_t vlan);
 int px_port_link(uint16_t port, struct px_link *out);
 int px_port_stats(uint16_t port, struct px_port_stats *out);
 int px_port_stats_reset(uint16_t port);

@@ -7,6 +7,7 @@
 pub mod arguments;
 pub mod clock;
 pub mod device;
+mod drivers;
 pub mod eal;
 pub mod failure;
 mod log;

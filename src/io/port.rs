@@ -12,6 +12,7 @@ use dpdk_sys::{px_link, px_port_config, px_port_info, px_port_stats, px_rss};
 use thiserror::Error;
 
 use super::device;
+use super::drivers;
 use super::eal::{Eal, Running};
 use super::log;
 use super::mempool::{Mempool, Pool};
@@ -24,8 +25,6 @@ pub use dpdk_sys::PX_TX_UDP_CKSUM;
 
 /// A frame is this much longer than its MTU: Ethernet's header, two VLAN tags, the FCS.
 const FRAME_OVERHEAD: usize = 14 + 2 * 4 + 4;
-/// Drivers that send chains, as their sources show, but do not announce it in every release.
-const CHAIN_DRIVERS: [&str; 2] = ["net_pcap", "net_null"];
 
 #[derive(Debug, Error)]
 pub enum PortError {
@@ -113,7 +112,7 @@ fn text(raw: &[c_char]) -> String {
 
 /// What is wanted of a port.
 #[derive(Debug, Clone, Copy)]
-pub struct PortConfig {
+pub struct PortConfig<'a> {
     /// One a worker; a port that has fewer gets what it has.
     pub rx_queues: u16,
     pub tx_queues: u16,
@@ -126,6 +125,8 @@ pub struct PortConfig {
     pub tx_descriptors: u16,
     /// Receive what is for other MAC addresses, too.
     pub promiscuous: bool,
+    /// Tags that frames may come with.
+    pub vlans: &'a [u16],
     /// Receive every multicast (VRRP, neighbour discovery).
     pub allmulticast: bool,
     /// Send chains as they are, where the driver can. Without, some drivers transmit faster, and [`TxQueue::send`]
@@ -138,7 +139,7 @@ pub struct PortConfig {
     pub tx_offloads: u32,
 }
 
-impl PortConfig {
+impl PortConfig<'_> {
     /// `queues` queues each way, everything else as most ports have it.
     pub fn new(queues: u16) -> Self {
         Self {
@@ -150,12 +151,17 @@ impl PortConfig {
             rx_descriptors: 1024,
             tx_descriptors: 1024,
             promiscuous: false,
+            vlans: &[],
             allmulticast: true,
             tx_chains: true,
             rss_key: None,
             rx_offloads: 0,
             tx_offloads: 0,
         }
+    }
+
+    fn vlan_filter(&self, info: &PortInfo) -> u32 {
+        if self.vlans.is_empty() || !drivers::drops_vlans(&info.driver) { 0 } else { dpdk_sys::PX_RX_VLAN_FILTER }
     }
 
     /// What DPDK is asked for: no more queues than there are, chains where they are needed and offered.
@@ -169,7 +175,7 @@ impl PortConfig {
             return Err(PortError::MtuTooLarge { device: info.name.clone(), mtu, max: info.mtu_max });
         }
         let chains = if self.tx_chains { dpdk_sys::PX_TX_MULTI_SEGS } else { 0 };
-        let mut rx_wanted = self.rx_offloads;
+        let mut rx_wanted = self.rx_offloads | self.vlan_filter(info);
         // Chains only where a frame may need more than one buffer: many drivers receive slower when told to scatter.
         if usize::from(self.mtu.unwrap_or(info.mtu)) + FRAME_OVERHEAD > room {
             rx_wanted |= dpdk_sys::PX_RX_SCATTER;
@@ -305,7 +311,7 @@ impl Port {
     }
 
     /// Sets the port up and gives out its queues, once; [`Port::start`] then lets frames in.
-    pub fn configure(&mut self, config: &PortConfig, mempool: &Mempool) -> Result<PortState, PortError> {
+    pub fn configure(&mut self, config: &PortConfig<'_>, mempool: &Mempool) -> Result<PortState, PortError> {
         let pool = mempool.pool();
         let room = pool.room();
         if self.open.pool.set(pool).is_err() {
@@ -317,13 +323,14 @@ impl Port {
         let (rx_descriptors, tx_descriptors) = self.set_up_queues(config, &raw)?;
         let (mtu, mtu_in_software) = self.set_mtu(config.mtu)?;
         let (mac, mac_in_software) = self.set_mac(config.mac);
-        let promiscuous = (config.promiscuous || mac_in_software) && self.promiscuous_on();
+        let is_deaf = config.vlan_filter(&self.info) != 0 && !self.admit_vlans(config.vlans);
+        let promiscuous = (config.promiscuous || mac_in_software || is_deaf) && self.promiscuous_on();
         if config.allmulticast {
             // SAFETY: EAL is up and the port open. A driver that cannot be told has no filter.
             log::kept(|| unsafe { dpdk_sys::px_port_allmulticast_on(id) });
         }
         let announced = raw.tx_offloads & dpdk_sys::PX_TX_MULTI_SEGS != 0;
-        let tx_chains = config.tx_chains && (announced || CHAIN_DRIVERS.contains(&self.info.driver.as_str()));
+        let tx_chains = config.tx_chains && (announced || drivers::sends_chains(&self.info.driver));
         Ok(PortState {
             rx: (0..raw.rx_queues).map(|queue| RxQueue::new(Arc::clone(&self.open), queue)).collect(),
             tx: (0..raw.tx_queues).map(|queue| TxQueue::new(Arc::clone(&self.open), queue, tx_chains)).collect(),
@@ -442,7 +449,7 @@ impl Port {
         outcome.map(|()| raw)
     }
 
-    fn set_up_queues(&self, config: &PortConfig, raw: &px_port_config) -> Result<(u16, u16), PortError> {
+    fn set_up_queues(&self, config: &PortConfig<'_>, raw: &px_port_config) -> Result<(u16, u16), PortError> {
         let id = self.open.id;
         let (mut rx, mut tx) = (config.rx_descriptors, config.tx_descriptors);
         // SAFETY: EAL is up and the port open, here and below; writes only the two numbers.
@@ -484,6 +491,12 @@ impl Port {
         // SAFETY: EAL is up and the port open; six bytes are read during the call.
         let (result, _) = log::kept(|| unsafe { dpdk_sys::px_port_set_mac(self.open.id, mac.as_ptr()) });
         (mac, result != 0)
+    }
+
+    /// Whether frames of all these VLANs will come.
+    fn admit_vlans(&self, vlans: &[u16]) -> bool {
+        // SAFETY: EAL is up and the port open; DPDK refuses a port that does not filter.
+        vlans.iter().all(|&vlan| log::kept(|| unsafe { dpdk_sys::px_port_admit_vlan(self.open.id, vlan) }).0 == 0)
     }
 
     fn promiscuous_on(&self) -> bool {
@@ -559,6 +572,13 @@ mod tests {
         assert_eq!(wanted(3000).unwrap().mtu, 3000);
         assert_eq!(wanted(60).unwrap().mtu, 68);
         assert_eq!(PortConfig::new(1).plan(&info(), 2048).unwrap().mtu, 0);
+    }
+
+    #[test]
+    fn vlans_are_filtered_by_drivers_alone_that_let_none_in_otherwise() {
+        let of = |driver: &str| PortInfo { driver: driver.into(), ..info() };
+        let filters = |driver, vlans| PortConfig { vlans, ..PortConfig::new(1) }.vlan_filter(&of(driver)) != 0;
+        assert!(filters("net_virtio", &[100]) && !filters("net_virtio", &[]) && !filters("net_ixgbe", &[100]));
     }
 
     #[test]

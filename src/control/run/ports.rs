@@ -82,6 +82,7 @@ impl OpenPorts {
         let mac = macs.first().copied();
         let facing = Facing::of_device(config, device);
         let key = facing.key(&RssKeys::default());
+        let vlans: Vec<u16> = interfaces.iter().filter_map(|i| i.vlan).collect();
         let state = port.configure(
             &PortConfig {
                 mtu: interfaces.iter().map(|i| i.mtu).max(),
@@ -92,6 +93,7 @@ impl OpenPorts {
                 // several addresses on one device: the director filters
                 promiscuous: macs.len() > 1 && macs.iter().any(|m| Some(*m) != mac)
                     || !macs.is_empty() && macs.len() < interfaces.len(),
+                vlans: &vlans,
                 // for datagrams that come without a checksum: NAT gives them one
                 tx_offloads: PX_TX_UDP_CKSUM,
                 ..PortConfig::new(workers as u16)

@@ -79,6 +79,8 @@ rebind() { # PCI DRIVER: an empty DRIVER means the kernel's own choice
 load_vfio() {
   [ -d "$sys/bus/pci/drivers/vfio-pci" ] || modprobe vfio-pci 2>/dev/null ||
     die "this kernel has no vfio-pci. On a bare machine load it (apt install linux-image-amd64)"
+  # only a soft dependency of vfio, which not every modprobe follows (busybox's does not)
+  modprobe vfio_iommu_type1 2>/dev/null || true
   # without an IOMMU, as in many virtual machines, vfio must be told that this is known
   if [ -z "$(ls -A "$sys/kernel/iommu_groups" 2>/dev/null)" ]; then
     local unsafe=$sys/module/vfio/parameters/enable_unsafe_noiommu_mode

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# test.sh [unit] [valgrind] [lab [UNITTEST OPTIONS]]: installs what the tests need and runs them, as root on Debian 12.
+# test.sh [unit] [valgrind] [nic] [lab [UNITTEST OPTIONS]]: installs what the tests need and runs them, as root on
+# Debian 12.
 #
 #   unit      cargo test: no privileges used
 #   valgrind  the packet path's own tests under valgrind, without DPDK
+#   nic       Pollux on PCI NICs, as QEMU emulates them (scripts/nic-lab.sh)
 #   lab       Pollux between real kernels, in network namespaces;  test.sh lab -k ping  runs what has ping in its name
 #
-# Without words: all three, in this order.
+# Without words: all four, in this order.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-case " $* " in *" -h "* | *" --help "*) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;; esac
+case " $* " in *" -h "* | *" --help "*) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit ;; esac
 cd "$root"
-[ $# -gt 0 ] || set -- unit valgrind lab
+[ $# -gt 0 ] || set -- unit valgrind nic lab
 
 unit() {
   say "cargo test"
@@ -25,6 +27,11 @@ valgrind() {
     CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind --quiet --error-exitcode=1 \
       --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite" \
     cargo test --quiet --lib --no-default-features -- wire:: model:: tables:: sched:: dataplane::
+}
+
+nic() {
+  need_root
+  "$root/scripts/nic-lab.sh"
 }
 
 lab() {
@@ -42,9 +49,9 @@ while [ $# -gt 0 ]; do
   part=$1
   shift
   case $part in
-    unit | valgrind) $part ;;
+    unit | valgrind | nic) $part ;;
     lab) lab "$@"; break ;;
-    *) die "no part $part; there are: unit valgrind lab" ;;
+    *) die "no part $part; there are: unit valgrind nic lab" ;;
   esac
 done
 say "all tests passed"

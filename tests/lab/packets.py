@@ -11,7 +11,7 @@ ICMP, IPIP, TCP, UDP = 1, 4, 6, 17
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 DF = 0x4000
 SOL_PACKET, PACKET_AUXDATA = 263, 8  # linux/if_packet.h
-TP_STATUS_VLAN_VALID = 1 << 4
+TP_STATUS_CSUMNOTREADY, TP_STATUS_VLAN_VALID = 1 << 3, 1 << 4
 
 
 def mac_bytes(mac):
@@ -68,6 +68,12 @@ def udp(source, destination, sport, dport, payload, wrong_by=0):
     return datagram[:6] + struct.pack("!H", (total + wrong_by) & 0xFFFF) + payload
 
 
+def tcp(source, destination, sport, dport, flags, payload=b"", sequence=1, acknowledged=0):
+    header = struct.pack("!HHIIBBHHH", sport, dport, sequence, acknowledged, 5 << 4, flags, 0xFFFF, 0, 0)
+    total = checksum(_pseudo(source, destination, TCP, len(header) + len(payload)) + header + payload)
+    return header[:16] + struct.pack("!H", total) + header[18:] + payload
+
+
 def pcap(frames):
     """A capture file (pcap-savefile(5)) of Ethernet frames, all at one time."""
     file = struct.pack("=IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
@@ -83,6 +89,13 @@ def read_pcap(file):
         frames.append(file[at + 16 : at + 16 + kept])
         at += 16 + kept
     return frames
+
+
+def finished(frame):
+    """A UDP datagram in IPv4, in a frame whose checksum has only the pseudo-header in it, as the device would send it."""
+    start, end = 14 + (frame[14] & 15) * 4, 14 + int.from_bytes(frame[16:18])
+    total = checksum(frame[start:end]) or 0xFFFF
+    return frame[: start + 6] + struct.pack("!H", total) + frame[start + 8 :]
 
 
 def icmp_echo(id, sequence, payload=b"pollux"):
@@ -158,7 +171,7 @@ class Wire:
     def frames(self, seconds):
         """Frames as they come, for that long."""
         for data, control in self.unread(seconds):
-            yield Frame(data, _vlan(control))
+            yield Frame(data, vlan_of(control))
 
     def unread(self, seconds):
         """The bytes of frames as they come, for that long, and what the kernel says beside them."""
@@ -177,10 +190,20 @@ class Wire:
         return None
 
 
-def _vlan(control):
+def vlan_of(control):
     """The kernel takes a tag out of the frame and hands it over beside it."""
+    status, tci = _auxiliary(control)
+    return tci & 0xFFF if status & TP_STATUS_VLAN_VALID else None
+
+
+def lacks_checksum(control):
+    """Whether the sender has left the rest of the checksum to the device, as a tap of a virtual machine's allows."""
+    return bool(_auxiliary(control)[0] & TP_STATUS_CSUMNOTREADY)
+
+
+def _auxiliary(control):
     for level, kind, data in control:
         if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
             status, _, _, _, _, tci, _ = struct.unpack("=IIIHHHH", data[:20])
-            return tci & 0xFFF if status & TP_STATUS_VLAN_VALID else None
-    return None
+            return status, tci
+    return 0, 0

@@ -101,6 +101,9 @@ pub struct Spec {
     /// One-packet scheduling, UDP only: a decision for every packet
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     one_packet: Option<bool>,
+    /// Schedule as one worker would, at the price of all packets going to one
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    strict: Option<bool>,
     /// Name of the [[port]] that answers ARP for the address; "" for the one whose subnet it lies in
     #[arg(long, value_name = "NAME")]
     port: Option<String>,
@@ -116,6 +119,7 @@ impl Spec {
             persistence_timeout_s: self.persistence_timeout,
             persistence_mask: self.persistence_mask.clone(),
             one_packet: self.one_packet,
+            strict: self.strict,
             port: self.port.clone(),
         })
     }

@@ -140,6 +140,7 @@ impl<R: Runtime> Commands<R> {
             options: edit.options.unwrap_or_else(|| Options::default().with(&self.state.snapshot().settings)),
             persistence: edit.persistence.flatten(),
             one_packet: edit.one_packet.unwrap_or(false),
+            strict: edit.strict.unwrap_or(false),
             departures: Departures::default(),
             port: edit.port.flatten(),
             destinations: Vec::new(),
@@ -184,6 +185,7 @@ impl<R: Runtime> Commands<R> {
             options: spec.scheduler_flags.as_ref().map(flags).transpose()?,
             persistence: persistence_edit(spec, persistence)?,
             one_packet: spec.one_packet,
+            strict: spec.strict,
             departures: None,
             port: spec.port.as_ref().map(port).transpose().map_err(|e| e.to_string())?,
         })

@@ -31,6 +31,7 @@ fn spec(service: ServiceRef) -> ServiceSpec {
         persistence_timeout_s: None,
         persistence_mask: None,
         one_packet: None,
+        strict: None,
         port: None,
     }
 }
@@ -67,6 +68,20 @@ fn an_edit_leaves_what_it_does_not_name() {
     answer(&mut commands, Request::ServiceEdit(ServiceSpec { port: Some("server".to_owned()), ..spec(web()) }));
     let service = commands.state.service(&web().into()).unwrap();
     assert_eq!((service.scheduler.name(), service.options.port, service.port), ("sh", true, Some(1)));
+}
+
+#[test]
+fn a_service_is_strict_until_told_otherwise() {
+    let mut commands = fake::commands();
+    let is_strict = |commands: &Commands<Fake>| commands.state.service(&web().into()).unwrap().strict;
+    assert!(!is_strict(&commands), "as the file says nothing of it");
+    answer(&mut commands, Request::ServiceEdit(ServiceSpec { strict: Some(true), ..spec(web()) }));
+    answer(&mut commands, Request::ServiceEdit(ServiceSpec { scheduler: Some("rr".to_owned()), ..spec(web()) }));
+    assert!(is_strict(&commands), "an edit of something else leaves it");
+    let change = "service TCP 192.0.2.10:80: strict true -> false";
+    let Response::Done { changes } = answer(&mut commands, Request::Reload) else { panic!("it is reloaded") };
+    assert!(changes.iter().any(|line| line == change), "{changes:?}");
+    assert!(!is_strict(&commands));
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub struct Service {
     pub persistence: Option<Persistence>,
     /// One-packet scheduling (`ipvsadm -o`), UDP only.
     pub one_packet: bool,
+    /// All of its packets belong to one worker, so that its scheduler decides as with one worker.
+    pub strict: bool,
     pub departures: Departures,
     pub pool: Arc<Pool>,
     pub plan: Arc<Plan>,

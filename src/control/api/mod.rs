@@ -100,6 +100,8 @@ pub struct ServiceSpec {
     pub persistence_mask: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_packet: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strict: Option<bool>,
     /// Name of the `[[port]]` that answers ARP for the address; empty: the one whose subnet it lies in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,

@@ -27,6 +27,8 @@ pub struct ServiceView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistence_engine: Option<String>,
     pub one_packet: bool,
+    #[serde(default)]
+    pub strict: bool,
     /// What it has counted with destinations that it no longer has.
     #[serde(default)]
     pub former: DestCounts,

@@ -167,6 +167,7 @@ pub(super) struct ServiceTable {
     pub persistence_mask: Option<Text>,
     pub persistence_engine: Option<Text>,
     pub one_packet: Option<Spanned<bool>>,
+    pub strict: bool,
     pub port: Option<Text>,
     pub tcp_established_s: Option<u32>,
     pub tcp_fin_wait_s: Option<u32>,

@@ -406,6 +406,10 @@ keys! {
             "What else makes a client: with `sip` a call (Call-ID) of SIP over UDP (`ipvsadm --pe`).";
         "one_packet" Boolean, "", Default("false"), "", "true", Reload,
             "UDP: every packet is scheduled by itself (`ipvsadm -o`).";
+        "strict" Boolean, "", Default("false"), "", "true", Reload,
+            "With several workers: one of them has all of the service's packets, so that its scheduler decides connection \
+             for connection as IPVS does. Else the workers share its connections, and what they decide together is within \
+             a percent of that.";
         "port" Text, "", Means("the port whose network the address lies in"), "the name of a `[[port]]`",
             r#""client""#, Reload, "The port that answers ARP or ND for the address.";
         "tcp_established_s" TIMEOUT, "seconds", Means("that of `[timeouts]`"), "", "7_200", Reload,

@@ -132,6 +132,8 @@ pub struct ServiceConfig {
     pub options: Options,
     pub persistence: Option<Persistence>,
     pub one_packet: bool,
+    /// Its scheduler decides as with one worker.
+    pub strict: bool,
     pub departures: Departures,
     /// The port that answers ARP and ND for the address, as an index into [`Config::ports`]; `None`: the one whose
     /// subnet the address lies in.

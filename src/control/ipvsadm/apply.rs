@@ -56,6 +56,7 @@ fn edit_service(state: &mut State, spec: &ServiceSpec) -> Result<(), Failure> {
         options: Some(service.options),
         persistence: Some(service.persistence),
         one_packet: Some(service.one_packet),
+        strict: None,
         // ipvsadm does not know of these, so it does not change them
         departures: None,
         port: None,
@@ -77,6 +78,7 @@ pub fn service_config(state: &State, spec: &ServiceSpec) -> Result<ServiceConfig
         options,
         persistence: persistence(spec)?,
         one_packet: spec.one_packet,
+        strict: false,
         departures: Departures::default(),
         port: None,
         destinations: Vec::new(),

@@ -139,6 +139,7 @@ fn parse_service(line: &str) -> ServiceView {
         persistence_mask: after("mask").map(str::to_owned),
         persistence_engine: None,
         one_packet: words.contains(&"ops"),
+        strict: false,
         former: DestCounts::default(),
         destinations: Vec::new(),
     }

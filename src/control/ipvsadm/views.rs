@@ -32,6 +32,7 @@ pub fn service(
         persistence_mask: service.persistence.map(|p| p.mask).filter(|mask| !mask.is_whole()).map(|m| m.to_string()),
         persistence_engine: service.persistence.and_then(|p| p.engine).map(|engine| engine.name().to_owned()),
         one_packet: service.one_packet,
+        strict: service.strict,
         former,
         destinations: found.map(|d| destination(d, counts(d.id))).collect(),
     }

@@ -125,6 +125,7 @@ impl State {
             options: service.options,
             persistence: service.persistence,
             one_packet: service.one_packet,
+            strict: service.strict,
             departures: service.departures,
             port: self.arp_ports.get(&service.id).copied(),
             destinations,

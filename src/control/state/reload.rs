@@ -66,13 +66,14 @@ impl Draft {
 
     fn apply_service(&mut self, new: &ServiceConfig, now: Time) -> Result<(), Error> {
         let Ok(old) = self.state.service(&new.key) else { return self.add_service(new) };
-        let ServiceConfig { key, scheduler, options, persistence, one_packet, departures, port, .. } = *new;
+        let ServiceConfig { key, scheduler, options, persistence, one_packet, strict, departures, port, .. } = *new;
         if (ServiceConfig { destinations: old.destinations.clone(), ..new.clone() }) != old {
             let edit = ServiceEdit {
                 scheduler: Some(scheduler),
                 options: Some(options),
                 persistence: Some(persistence),
                 one_packet: Some(one_packet),
+                strict: Some(strict),
                 departures: Some(departures),
                 port: Some(port),
             };

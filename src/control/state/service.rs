@@ -19,6 +19,7 @@ pub struct ServiceEdit {
     /// `Some(None)`: no persistence any more.
     pub persistence: Option<Option<Persistence>>,
     pub one_packet: Option<bool>,
+    pub strict: Option<bool>,
     pub departures: Option<Departures>,
     /// `Some(None)`: the port whose subnet the address lies in.
     pub port: Option<Option<usize>>,
@@ -78,6 +79,7 @@ impl Draft {
             options: edit.options.unwrap_or(old.options),
             persistence: edit.persistence.unwrap_or(old.persistence),
             one_packet: edit.one_packet.unwrap_or(old.one_packet),
+            strict: edit.strict.unwrap_or(old.strict),
             departures: edit.departures.unwrap_or(old.departures),
             port: edit.port.unwrap_or(port),
             destinations: Vec::new(),
@@ -136,12 +138,23 @@ impl Draft {
 
     /// Keeps the plan of an existing service when neither scheduler, options nor pool changed.
     fn put_service(&mut self, id: ServiceId, config: &ServiceConfig, pool: Arc<Pool>) -> Result<(), Error> {
-        let ServiceConfig { key, scheduler, options, persistence, one_packet, departures, .. } = *config;
+        let ServiceConfig { key, scheduler, options, persistence, one_packet, strict, departures, .. } = *config;
         let same =
             |old: &&Arc<Service>| Arc::ptr_eq(&old.pool, &pool) && old.scheduler == scheduler && old.options == options;
         let kept = self.state.snapshot.services.get(id.index()).filter(same).map(|old| Arc::clone(&old.plan));
         let plan = kept.map_or_else(|| plan(key, scheduler, &pool, options), Ok)?;
-        self.set_service(Service { id, key, scheduler, options, persistence, one_packet, departures, pool, plan });
+        self.set_service(Service {
+            id,
+            key,
+            scheduler,
+            options,
+            persistence,
+            one_packet,
+            strict,
+            departures,
+            pool,
+            plan,
+        });
         Ok(())
     }
 

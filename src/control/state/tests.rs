@@ -44,6 +44,7 @@ fn service(key: ServiceKey, destinations: &[DestinationConfig]) -> ServiceConfig
         options: Options::default(),
         persistence: None,
         one_packet: false,
+        strict: false,
         departures: Departures::default(),
         port: None,
         destinations: destinations.to_vec(),

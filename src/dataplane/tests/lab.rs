@@ -158,6 +158,7 @@ impl Lab {
             options,
             persistence: None,
             one_packet: false,
+            strict: false,
             departures: Default::default(),
             pool,
             plan,
@@ -171,15 +172,18 @@ impl Lab {
         let (key, kind, mut candidates) = (service.key, service.scheduler, service.pool.candidates().to_vec());
         edit(&mut candidates);
         self.put(id, key, kind, candidates);
-        self.edit_service(id, |new| (new.persistence, new.one_packet) = (service.persistence, service.one_packet));
+        self.edit_service(id, |new| {
+            (new.persistence, new.one_packet, new.strict) = (service.persistence, service.one_packet, service.strict);
+        });
     }
 
     /// What a service is besides its pool.
     pub fn edit_service(&mut self, id: ServiceId, edit: impl FnOnce(&mut Service)) {
-        let Service { id, key, scheduler, options, persistence, one_packet, departures, ref pool, ref plan } =
+        let Service { id, key, scheduler, options, persistence, one_packet, strict, departures, ref pool, ref plan } =
             **self.draft.services.get(id.index()).unwrap();
         let (pool, plan) = (pool.clone(), plan.clone());
-        let mut service = Service { id, key, scheduler, options, persistence, one_packet, departures, pool, plan };
+        let mut service =
+            Service { id, key, scheduler, options, persistence, one_packet, strict, departures, pool, plan };
         edit(&mut service);
         self.draft.services.set(id.index(), Some(Arc::new(service)));
         self.changes.services.push(id);

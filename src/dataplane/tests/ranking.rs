@@ -143,6 +143,7 @@ impl Pair {
             options: Options::default(),
             persistence: None,
             one_packet: false,
+            strict: false,
             departures: Default::default(),
             pool: Arc::clone(pool),
             plan: Arc::new(Plan::make(self.kind, pool, Options::default()).unwrap()),

@@ -52,8 +52,17 @@ pub(super) fn port_fields(port: &PortConfig) -> Fields {
 }
 
 pub(super) fn service_fields(service: &ServiceConfig, config: &Config) -> Fields {
-    let ServiceConfig { key: _, scheduler, options, persistence, one_packet, departures, port, destinations: _ } =
-        service;
+    let ServiceConfig {
+        key: _,
+        scheduler,
+        options,
+        persistence,
+        one_packet,
+        strict,
+        departures,
+        port,
+        destinations: _,
+    } = service;
     let Departures { timeouts, drain_deadline_s, reset_on_idle_expiry, reschedule_udp } = *departures;
     let OwnTimeouts { tcp_established_s, tcp_fin_wait_s, udp_s } = timeouts;
     vec![
@@ -61,6 +70,7 @@ pub(super) fn service_fields(service: &ServiceConfig, config: &Config) -> Fields
         ("scheduler_flags", options_text(*options)),
         ("persistence", persistence.map_or_else(|| "none".to_owned(), persistence_text)),
         ("one_packet", one_packet.to_string()),
+        ("strict", strict.to_string()),
         ("tcp_established_s", own_text(tcp_established_s)),
         ("tcp_fin_wait_s", own_text(tcp_fin_wait_s)),
         ("udp_s", own_text(udp_s)),

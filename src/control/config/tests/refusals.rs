@@ -69,7 +69,7 @@ fn a_table_is_no_number() {
 fn an_unknown_inner_table_names_the_nearest_known_one() {
     assert_eq!(
         refusal("[[service.destination]]", "[[service.destinations]]"),
-        "t.toml:22: [[service]] `destinations`: unknown key, did you mean `destination`? Known keys: protocol, address, mark, family, scheduler, scheduler_flags, persistence_timeout_s, persistence_mask, persistence_engine, one_packet, port, tcp_established_s, tcp_fin_wait_s, udp_s, drain_deadline_s, reset_on_idle_expiry, reschedule_udp, destination"
+        "t.toml:22: [[service]] `destinations`: unknown key, did you mean `destination`? Known keys: protocol, address, mark, family, scheduler, scheduler_flags, persistence_timeout_s, persistence_mask, persistence_engine, one_packet, strict, port, tcp_established_s, tcp_fin_wait_s, udp_s, drain_deadline_s, reset_on_idle_expiry, reschedule_udp, destination"
     );
 }
 

@@ -55,6 +55,7 @@ fn service(table: &Spanned<ServiceTable>, names: &PortNames<'_>, problems: &mut 
         options,
         persistence,
         one_packet: typed.one_packet.as_ref().is_some_and(|on| *on.get_ref()),
+        strict: typed.strict,
         departures: departures(typed),
         port,
         destinations: Vec::new(),

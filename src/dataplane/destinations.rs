@@ -2,9 +2,12 @@
 
 use super::outer::Outer;
 use super::path::Path;
+use super::peers::{Board, Count, News, Peers};
 use super::real_servers::RealServers;
 use crate::model::limits::DESTINATIONS_MAX;
-use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
+use crate::model::{
+    Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel, WorkerId,
+};
 use crate::sched::{Load, Loads, Pool, Ranking, SchedulerKind};
 use crate::tables::memory::{Mapping, NoMemory, Zeroed, prefetch};
 use crate::tables::neighbours::NeighbourId;
@@ -56,6 +59,10 @@ pub struct DestState {
     pub overloaded: bool,
     /// Connections that come and go change its rank.
     is_counted: bool,
+    /// Its service's scheduler looks at its counts, so workers tell them to each other.
+    is_asked: bool,
+    /// The flag as this worker's own connections last made it; what it heard from others is theirs to tell.
+    flagged_here: bool,
     pub available: bool,
     /// Packets of its connections go on as ever: the one thing that each of them looks at.
     pub keeps: bool,
@@ -95,6 +102,8 @@ impl Default for DestState {
             service: ServiceId(u32::MAX),
             position: NOWHERE,
             is_counted: false,
+            is_asked: false,
+            flagged_here: false,
             timeouts: TimeoutsId::default(),
             drain_deadline: None,
             departures: Departures::default(),
@@ -115,6 +124,11 @@ struct Ranked {
 }
 
 impl DestState {
+    /// Other workers go by its counts, too.
+    fn has_shared_counts(&self) -> bool {
+        self.is_asked || self.threshold_upper != 0
+    }
+
     /// Whether the way to it has been looked up.
     pub fn has_way(&self) -> bool {
         self.way_epoch != NEVER
@@ -130,6 +144,8 @@ pub struct Destinations {
     ranked: Vec<Option<Box<Ranked>>>,
     real_servers: RealServers,
     counters: SharedCounters,
+    /// With several workers.
+    peers: Option<Box<Peers>>,
 }
 
 impl Destinations {
@@ -140,7 +156,7 @@ impl Destinations {
         let mut paths = Vec::new();
         paths.reserve_exact(DESTINATIONS_MAX);
         let counters = Arc::new(Mapping::new(DESTINATIONS_MAX)?);
-        Ok(Self { states, paths, ranked: Vec::new(), real_servers: RealServers::default(), counters })
+        Ok(Self { states, paths, ranked: Vec::new(), real_servers: RealServers::default(), counters, peers: None })
     }
 
     pub fn shared(&self) -> SharedCounters {
@@ -173,6 +189,8 @@ impl Destinations {
                 service: d.service,
                 position: if state.service == d.service { state.position } else { NOWHERE },
                 is_counted: state.is_counted,
+                is_asked: state.is_asked,
+                flagged_here: state.flagged_here,
                 timeouts: d.timeouts,
                 drain_deadline: state.drain_deadline,
                 departures: d.departures,
@@ -183,6 +201,10 @@ impl Destinations {
         };
         self.list_real_server(id, RealServers::add);
         self.rank_again(id);
+        if let Some(peers) = &mut self.peers {
+            peers.extend(self.states.len());
+            self.note(id);
+        }
     }
 
     /// Takes a NAT destination in use off the list of real servers, or puts it there.
@@ -299,6 +321,9 @@ impl Destinations {
             if active { (&counters.active, &counters.inactive) } else { (&counters.inactive, &counters.active) };
         more.increment();
         less.decrement();
+        if self.peers.is_some() {
+            self.note(id);
+        }
         if self.states.get(id.index()).is_some_and(|state| state.is_counted) {
             self.rank_again(id);
         }
@@ -306,6 +331,9 @@ impl Destinations {
 
     fn counted(&mut self, id: DestId, judge: impl FnOnce(&mut Self, DestId) -> bool) {
         let has_flipped = judge(self, id);
+        if self.peers.is_some() {
+            return self.counted_among_peers(id, has_flipped);
+        }
         if has_flipped || self.states.get(id.index()).is_some_and(|state| state.is_counted) {
             self.rank_again(id);
         }
@@ -313,7 +341,8 @@ impl Destinations {
 
     fn total(&self, id: DestId) -> u64 {
         let counters = self.counters(id);
-        counters.active.get().wrapping_add(counters.inactive.get()).into()
+        let own: u64 = counters.active.get().wrapping_add(counters.inactive.get()).into();
+        own + self.peers.as_ref().map_or(0, |peers| peers.told(id).into_iter().map(u64::from).sum())
     }
 
     /// Overloaded from the upper threshold on (ip_vs_bind_dest). True when that has changed, ...
@@ -419,15 +448,112 @@ impl Destinations {
     }
 }
 
+/// Several workers: each goes by what all have.
+impl Destinations {
+    /// This is one of several workers from now on; before it has destinations.
+    pub fn join(&mut self, board: &Board, worker: WorkerId) {
+        debug_assert!(self.states.is_empty());
+        self.peers = Some(Box::new(Peers::new(board, worker)));
+    }
+
+    /// These destinations' service has this scheduler, and is strict or not.
+    pub fn share(&mut self, pool: &Pool, kind: SchedulerKind, strict: bool) {
+        let Self { states, peers: Some(peers), counters, .. } = self else { return };
+        for id in pool.candidates().iter().map(|c| c.id) {
+            let Some(state) = states.get_mut(id.index()) else { continue };
+            state.is_asked = kind.asks_counts();
+            if state.has_shared_counts() {
+                peers.begin(id, count(&counters[id.index()], state), strict);
+            }
+        }
+    }
+
+    /// The destination's count changes, which others go by, too.
+    #[inline]
+    fn note(&mut self, id: DestId) {
+        if let (Some(state), Some(peers)) = (self.states.get(id.index()), &mut self.peers)
+            && state.has_shared_counts()
+        {
+            peers.touch(id);
+        }
+    }
+
+    /// The same with other workers, who hear of it. What they are expected to get counts for a threshold.
+    #[inline(never)]
+    fn counted_among_peers(&mut self, id: DestId, has_flipped: bool) {
+        self.note(id);
+        let Some(state) = self.states.get_mut(id.index()) else { return };
+        if has_flipped {
+            state.flagged_here = state.overloaded;
+        }
+        if state.has_shared_counts() {
+            self.rank_again(id);
+        }
+    }
+
+    /// Active and inactive connections with all workers.
+    #[inline]
+    fn everywhere(&self, id: DestId) -> [u32; 2] {
+        let counters = self.counters(id);
+        let own = [counters.active.get(), counters.inactive.get()];
+        let others = self.peers.as_ref().map_or([0; 2], |peers| peers.expected(id, own));
+        [0, 1].map(|kind| own[kind].saturating_add(others[kind]))
+    }
+
+    /// With the connections that others are expected to have got, which is no reason to set the flag.
+    fn will_be_overloaded(&self, id: DestId) -> bool {
+        let upper = self.get(id).map_or(0, |state| state.threshold_upper);
+        upper != 0 && self.everywhere(id).into_iter().map(u64::from).sum::<u64>() >= upper.into()
+    }
+
+    /// Tells the other workers what has changed here, and hears what has there: some of it, between two bursts.
+    #[inline]
+    pub fn exchange(&mut self, now: Time) {
+        if let Some(peers) = &mut self.peers
+            && peers.is_due(now)
+        {
+            self.tell_and_hear();
+        }
+    }
+
+    fn tell_and_hear(&mut self) {
+        let Some(peers) = &mut self.peers else { return };
+        let changed = peers.tell(|id| count(&self.counters[id.index()], &self.states[id.index()]));
+        let heard = peers.hear();
+        changed.into_iter().for_each(|id| self.rank_again(id));
+        heard.into_iter().for_each(|news| self.heed(news));
+    }
+
+    /// A flag that another worker set or cleared is so here, too, unless the counts say otherwise.
+    fn heed(&mut self, News { dest, flip }: News) {
+        let Some(state) = self.states.get_mut(dest.index()) else { return };
+        if state.threshold_upper != 0 {
+            state.overloaded = flip.unwrap_or(state.overloaded);
+            self.judge_more(dest);
+            self.judge_less(dest);
+        }
+        self.rank_again(dest);
+    }
+}
+
+fn count(counters: &DestCounters, state: &DestState) -> Count {
+    Count { active: counters.active.get(), inactive: counters.inactive.get(), overloaded: state.flagged_here }
+}
+
 impl Loads for Destinations {
+    #[inline]
     fn active(&self, dest: DestId) -> u32 {
-        self.counters(dest).active.get()
+        let own = self.counters(dest).active.get();
+        if self.peers.is_some() { self.everywhere(dest)[0] } else { own }
     }
+    #[inline]
     fn inactive(&self, dest: DestId) -> u32 {
-        self.counters(dest).inactive.get()
+        let own = self.counters(dest).inactive.get();
+        if self.peers.is_some() { self.everywhere(dest)[1] } else { own }
     }
+    #[inline]
     fn is_overloaded(&self, dest: DestId) -> bool {
-        self.get(dest).is_some_and(|d| d.overloaded)
+        self.get(dest).is_some_and(|d| d.overloaded) || self.peers.is_some() && self.will_be_overloaded(dest)
     }
 }
 

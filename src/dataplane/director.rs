@@ -16,6 +16,7 @@ use super::idle_reset::Watches;
 use super::nd;
 use super::network::NetworkState;
 use super::outlet::Outlet;
+use super::peers::Board;
 use super::pick_up::{ALWAYS, PickUp};
 use super::reassemble::{Geometry, Reassembler};
 use super::services::Services;
@@ -171,6 +172,12 @@ impl<F: Frame> Director<F> {
         })
     }
 
+    /// One of several workers that schedule as one; before the first snapshot.
+    pub fn join(&mut self, board: &Board, worker: WorkerId) {
+        self.destinations.join(board, worker);
+        self.services.join();
+    }
+
     /// This worker's counters, for the control thread to read.
     pub fn counters(&self) -> (Arc<WorkerCounters>, SharedCounters) {
         (self.counters.clone(), self.destinations.shared())
@@ -317,6 +324,7 @@ impl<F: Frame> Director<F> {
         }
         self.give_up_fragments(out);
         self.network.maintain(now, &self.counters, out);
+        self.destinations.exchange(now);
         if now.since(self.ticked) >= 1_000_000 {
             self.ticked = now;
             self.services.tick(now);

@@ -29,6 +29,7 @@ pub mod outer;
 pub mod outlet;
 pub mod path;
 pub mod path_mtu;
+pub mod peers;
 pub mod persist;
 pub mod pick_up;
 pub mod rare;

@@ -3,14 +3,34 @@
 use super::destinations::Destinations;
 use super::snapshot::Service;
 use crate::model::{DestId, ServiceId, Time};
-use crate::sched::Flow;
-use crate::sched::registry::State;
+use crate::sched::{Flow, Lease, State, Turns};
 use std::sync::Arc;
 
 /// A service as this worker runs it.
 pub struct ServiceState {
     pub service: Arc<Service>,
     scheduler: State,
+    /// Its turns of a sequence that several workers share.
+    lease: Option<Box<Lease>>,
+}
+
+impl ServiceState {
+    fn new(service: &Arc<Service>, scheduler: State, has_peers: bool) -> Self {
+        let turns = service.plan.turns().filter(|_| has_peers);
+        if let Some(turns) = turns {
+            turns.begin(scheduler.place());
+        }
+        let lease = turns.map(|_| Box::new(Lease::new(service.strict)));
+        Self { service: service.clone(), scheduler, lease }
+    }
+
+    /// Goes to where the workers' sequence stands.
+    fn rejoin(&mut self) {
+        let place = self.service.plan.turns().and_then(Turns::place);
+        if let (Some(_), Some(place)) = (&self.lease, place) {
+            self.scheduler.go_to(place);
+        }
+    }
 }
 
 /// All services by id.
@@ -19,12 +39,20 @@ pub struct Services {
     states: Vec<Option<ServiceState>>,
     /// The service whose scheduler is looked after next.
     cursor: usize,
+    /// Other workers schedule, too.
+    has_peers: bool,
 }
 
 impl Services {
     #[inline]
     pub fn get(&self, id: ServiceId) -> Option<&ServiceState> {
         self.states.get(id.index())?.as_ref()
+    }
+
+    /// This is one of several workers from now on; before it has services.
+    pub fn join(&mut self) {
+        debug_assert!(self.states.is_empty());
+        self.has_peers = true;
     }
 
     /// Takes over a service as the control thread describes it now; `None`: it is gone.
@@ -36,19 +64,20 @@ impl Services {
         let old = slot.as_ref().map(|state| &*state.service);
         // always anew: a list that only looks like an edit of the one before must not keep positions that are no longer right
         destinations.set_list(id, old.map(|old| &*old.pool), service.map(|new| (new.scheduler, &*new.pool)));
-        match (service, &mut *slot) {
-            (None, _) => *slot = None,
-            (Some(new), Some(state)) if state.service.key == new.key => {
+        if let Some(new) = service.filter(|_| self.has_peers) {
+            destinations.share(&new.pool, new.scheduler, new.strict);
+        }
+        match (service, slot.take()) {
+            (None, _) => {}
+            (Some(new), Some(mut state)) if state.service.key == new.key => {
+                state.rejoin();
                 // other options alone are another plan; a pool is replaced once a destination was added, edited or deleted
                 if !Arc::ptr_eq(&state.service.pool, &new.pool) || state.scheduler.kind() != new.scheduler {
                     state.scheduler.update(&state.service.pool, &new.pool, &new.plan);
                 }
-                state.service = new.clone();
+                *slot = Some(ServiceState::new(new, state.scheduler, self.has_peers));
             }
-            (Some(new), _) => {
-                let scheduler = State::new(&new.pool, &new.plan);
-                *slot = Some(ServiceState { service: new.clone(), scheduler });
-            }
+            (Some(new), _) => *slot = Some(ServiceState::new(new, State::new(&new.pool, &new.plan), self.has_peers)),
         }
     }
 
@@ -70,7 +99,11 @@ impl Services {
         let state = self.states.get_mut(id.index())?.as_mut()?;
         let Service { pool, plan, .. } = &*state.service;
         destinations.catch_up(id);
-        let position = state.scheduler.schedule(pool, plan, destinations.ranking(id)?, destinations, flow)?;
+        let (scheduler, ranking) = (&mut state.scheduler, destinations.ranking(id)?);
+        let position = match &mut state.lease {
+            None => scheduler.schedule(pool, plan, ranking, destinations, flow),
+            Some(lease) => lease.schedule(scheduler, pool, plan, ranking, destinations, flow),
+        }?;
         pool.candidates().get(position).map(|c| c.id)
     }
 }

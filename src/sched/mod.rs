@@ -7,7 +7,7 @@
 //! So most decisions take no longer among thousands of destinations than among a few. Two do: twos looks a place up in
 //! sums, which from ten destinations to ten thousand takes about 1.7 times as long, and lblcr goes over the set it keeps
 //! for an address, which grows with the pool. Every decision equals Linux IPVS's, connection for connection, when there
-//! is one worker.
+//! is one worker. Several workers go by each other's counts, and take turns of one sequence ([`turns`]).
 
 mod cache;
 pub mod dh;
@@ -29,6 +29,7 @@ pub mod sed;
 pub mod sh;
 #[cfg(test)]
 mod testing;
+pub mod turns;
 pub mod twos;
 pub mod wlc;
 pub mod wrr;
@@ -36,6 +37,7 @@ pub mod wrr;
 pub use load::Load;
 pub use pool::{Candidate, Pool};
 pub use registry::{Plan, REGISTRY, Ranking, SchedulerKind, State};
+pub use turns::{Lease, Place, Turns};
 
 use crate::model::settings::Settings;
 use crate::model::{DestId, Time};
@@ -109,6 +111,9 @@ pub trait Scheduler: Sized + Send {
     /// As in `ipvsadm -s`.
     const NAME: &'static str;
 
+    /// It looks at connection counts.
+    const ASKS_COUNTS: bool = <Self::Ranking as ranking::Ranking>::FOLLOWS_COUNTS;
+
     /// What the control thread prepares from a pool; shared by all workers.
     type Plan: Send + Sync;
 
@@ -141,6 +146,18 @@ pub trait Scheduler: Sized + Send {
         loads: &L,
         flow: &Flow,
     ) -> Option<usize>;
+
+    /// Where workers take turns of one sequence, of schedulers that go through their destinations and remember nothing
+    /// but their place.
+    fn turns(_: &Self::Plan) -> Option<&Turns> {
+        None
+    }
+
+    fn place(&self) -> Place {
+        Place::default()
+    }
+
+    fn go_to(&mut self, _: Place) {}
 
     /// Time passes: called by the worker about once a second, for schedulers that forget. Bounded work a call.
     #[inline]

@@ -2,7 +2,7 @@
 
 use super::least::Least;
 use super::ranking::Ranking as _;
-use super::{Flow, Load, Loads, Options, PlanError, Pool, Scheduler};
+use super::{Flow, Load, Loads, Options, Place, PlanError, Pool, Scheduler, Turns};
 use crate::model::Time;
 
 /// What is said of a scheduler where people choose one.
@@ -107,6 +107,22 @@ macro_rules! schedulers {
                     $(Self::$kind(_) => SchedulerKind::$kind,)*
                 }
             }
+
+            /// As [`Scheduler::turns`].
+            pub fn turns(&self) -> Option<&Turns> {
+                match self {
+                    $(Self::$kind(plan) => <$scheduler as Scheduler>::turns(plan),)*
+                }
+            }
+        }
+
+        impl SchedulerKind {
+            /// As [`Scheduler::ASKS_COUNTS`].
+            pub fn asks_counts(self) -> bool {
+                match self {
+                    $(Self::$kind => <$scheduler as Scheduler>::ASKS_COUNTS,)*
+                }
+            }
         }
 
         impl State {
@@ -156,6 +172,20 @@ macro_rules! schedulers {
                         debug_assert!(false, "the state was not updated to the plan's scheduler");
                         None
                     }
+                }
+            }
+
+            /// As [`Scheduler::place`].
+            pub fn place(&self) -> Place {
+                match self {
+                    $(Self::$kind(state) => state.place(),)*
+                }
+            }
+
+            /// As [`Scheduler::go_to`].
+            pub fn go_to(&mut self, place: Place) {
+                match self {
+                    $(Self::$kind(state) => state.go_to(place),)*
                 }
             }
 
@@ -253,6 +283,8 @@ mod tests {
             let loads = TestLoads::default();
             let ranking = Ranking::new(entry.kind, pool.loads(&loads));
             assert_eq!((ranking.kind(), ranking.follows_counts()), (entry.kind, COUNTED.contains(&entry.name)));
+            assert_eq!(entry.kind.asks_counts(), ranking.follows_counts() || entry.name == "twos");
+            assert_eq!(plan.turns().is_some(), ["rr", "wrr"].contains(&entry.name));
             assert_eq!(state.schedule(&pool, &plan, &ranking, &loads, &flow_from(1)), Some(0), "{}", entry.name);
         }
     }

@@ -1,7 +1,7 @@
 //! Round robin (`ip_vs_rr.c`): the destination after the last one, in list order; weights matter only as zero or not.
 
 use super::ranking::{Standings, Weight};
-use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
+use super::{Flow, Loads, Options, Place, PlanError, Pool, Scheduler, Turns};
 
 /// The pointer to the last destination used.
 #[derive(Debug, Default)]
@@ -12,29 +12,48 @@ pub struct Rr {
 
 impl Scheduler for Rr {
     const NAME: &'static str = "rr";
-    type Plan = ();
+    type Plan = Turns;
     type Ranking = Standings<Weight>;
 
-    fn plan(_: &Pool, _: Options) -> Result<(), PlanError> {
-        Ok(())
+    fn plan(_: &Pool, _: Options) -> Result<Turns, PlanError> {
+        Ok(Turns::default())
     }
 
-    fn new(_: &Pool, _: &()) -> Self {
+    fn new(_: &Pool, _: &Turns) -> Self {
         Self::default()
     }
 
     /// The pointer stays with its destination; when that is gone it steps back to the nearest one that is not.
-    fn update(&mut self, old: &Pool, new: &Pool, _: &()) {
+    fn update(&mut self, old: &Pool, new: &Pool, _: &Turns) {
         let passed = &old.candidates()[..self.after.min(old.len())];
         self.after = passed.iter().rev().find_map(|c| new.position(c.id)).map_or(0, |i| i + 1);
     }
 
     #[inline]
-    fn schedule<L: Loads>(&mut self, _: &Pool, _: &(), ranking: &Standings<Weight>, _: &L, _: &Flow) -> Option<usize> {
+    fn schedule<L: Loads>(
+        &mut self,
+        _: &Pool,
+        _: &Turns,
+        ranking: &Standings<Weight>,
+        _: &L,
+        _: &Flow,
+    ) -> Option<usize> {
         let first_from = |position| ranking.first_of_weight(position, 1);
         let chosen = first_from(self.after).or_else(|| first_from(0))?;
         self.after = chosen + 1;
         Some(chosen)
+    }
+
+    fn turns(plan: &Turns) -> Option<&Turns> {
+        Some(plan)
+    }
+
+    fn place(&self) -> Place {
+        Place { after: self.after as u32, bar: 0 }
+    }
+
+    fn go_to(&mut self, place: Place) {
+        self.after = place.after as usize;
     }
 }
 

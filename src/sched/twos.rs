@@ -14,6 +14,7 @@ pub struct Twos {
 
 impl Scheduler for Twos {
     const NAME: &'static str = "twos";
+    const ASKS_COUNTS: bool = true;
     type Plan = ();
     type Ranking = WeightSums;
 

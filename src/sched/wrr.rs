@@ -6,10 +6,10 @@
 
 use super::load::greatest_common_divisor;
 use super::ranking::{Standings, Weight};
-use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
+use super::{Flow, Loads, Options, Place, PlanError, Pool, Scheduler, Turns};
 
 /// How the bar moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Plan {
     /// Greatest common divisor of the positive weights, at least 1.
     step: u32,
@@ -18,11 +18,12 @@ pub struct Plan {
     top: u32,
     /// Where adding the destinations one after the other leaves the bar, which is mostly not the top.
     first: u32,
+    turns: Turns,
 }
 
 impl Plan {
     fn of(pool: &Pool) -> Self {
-        let (mut plan, mut divisor, mut greatest) = (Self { step: 1, top: 0, first: 0 }, 0, 0);
+        let (mut plan, mut divisor, mut greatest) = (Self { step: 1, top: 0, first: 0, turns: Turns::default() }, 0, 0);
         for candidate in pool.candidates().iter().rev() {
             divisor = greatest_common_divisor(divisor, candidate.weight);
             greatest = greatest.max(candidate.weight);
@@ -93,6 +94,18 @@ impl Scheduler for Wrr {
             self.after = i + 1;
         }
         chosen
+    }
+
+    fn turns(plan: &Plan) -> Option<&Turns> {
+        Some(&plan.turns)
+    }
+
+    fn place(&self) -> Place {
+        Place { after: self.after as u32, bar: self.bar }
+    }
+
+    fn go_to(&mut self, place: Place) {
+        (self.after, self.bar) = (place.after as usize, place.bar);
     }
 }
 

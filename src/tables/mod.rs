@@ -8,4 +8,6 @@ pub mod memory;
 pub mod names;
 pub mod neighbours;
 pub mod summaries;
+pub mod sync;
+pub mod tally;
 pub mod wheel;

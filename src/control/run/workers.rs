@@ -5,6 +5,7 @@ use super::{Clock, Config, Eal, RunError};
 use crate::dataplane::destinations::SharedCounters;
 use crate::dataplane::director::{Director, Parameters};
 use crate::dataplane::mailbox::{Mailbox, Request};
+use crate::dataplane::peers::Board;
 use crate::dataplane::snapshot::Snapshot;
 use crate::dataplane::worker::{Idle, Worker};
 use crate::io::eal::WorkerRun;
@@ -52,9 +53,13 @@ pub fn make(
     clock: Clock,
 ) -> Result<Vec<(Director<Mbuf>, WorkerHandle)>, RunError> {
     let capacity = config.connections.capacity_per_worker;
+    let board = (cores.len() > 1).then(|| Board::new(cores.len()));
     let make = |(worker, &core): (usize, &usize)| {
         let worker = WorkerId(worker as u16);
         let mut director = Director::new(Parameters { worker, capacity, seeds: seeds()?, now: clock.now() })?;
+        if let Some(board) = &board {
+            director.join(board, worker);
+        }
         director.pick_up_at_once(first.clone());
         let (counters, destinations) = director.counters();
         let table_bytes = director.connections().bytes();

@@ -14,6 +14,7 @@ mod model;
 mod nat;
 mod nd;
 mod packets;
+mod peers;
 mod persist;
 mod ranking;
 mod rare;

@@ -8,7 +8,7 @@ use pollux::dataplane::snapshot::Service;
 use pollux::model::{DestId, Destination, Forward, Protocol, ServiceId, ServiceKey, Time, WorkerId};
 use pollux::sched::{Candidate, Flow, Options, Plan, Pool, SchedulerKind};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -353,4 +353,37 @@ fn a_strict_service_of_one_of_the_workers_is_scheduled_as_if_there_were_no_other
         });
         assert!(orders[0] == orders[1], "{scheduler}");
     }
+}
+
+/// How many servers each of 200 addresses' connections go to, when they come to workers at random.
+fn servers_an_address(workers: usize, scheduler: &str, weight: u32, connections: usize) -> Vec<usize> {
+    let mut director = Director::with(workers, scheduler, &[(weight, 0); 10]);
+    let mut random = Random(5);
+    let mut went = vec![BTreeSet::new(); 200];
+    for number in 0..connections {
+        director.until(Time(director.now.0 + 10_000));
+        if number == connections / 2 {
+            // the map is another one, and workers go on by what they remember
+            director.publish(scheduler, &[(weight, 0); 11], false);
+        }
+        let (to, worker) = (random.below(200) as u8, random.below(4) as usize % workers);
+        let dest = director.connect_to(worker, Ipv4Addr::new(203, 0, 113, to).into()).unwrap();
+        went[usize::from(to)].insert(dest);
+    }
+    went.iter().map(BTreeSet::len).collect()
+}
+
+#[test]
+fn a_cache_sees_all_requests_for_an_address_whichever_worker_they_come_to() {
+    for scheduler in ["lblc", "lblcr"] {
+        assert_eq!(servers_an_address(4, scheduler, 10_000, 20_000), [1; 200], "{scheduler}");
+    }
+}
+
+#[test]
+fn workers_that_replicate_an_address_share_its_set() {
+    // servers have more connections than their weight, while a new one is idle
+    let sum = |workers| servers_an_address(workers, "lblcr", 200, 8_000).iter().sum::<usize>();
+    let (exact, shared) = (sum(1), sum(4));
+    assert!(exact > 250 && shared.abs_diff(exact) * 10 <= exact, "{exact} members of sets, {shared} with four workers");
 }

@@ -15,7 +15,8 @@ pub struct ServiceState {
 }
 
 impl ServiceState {
-    fn new(service: &Arc<Service>, scheduler: State, has_peers: bool) -> Self {
+    fn new(service: &Arc<Service>, mut scheduler: State, has_peers: bool) -> Self {
+        scheduler.set_shared(has_peers && !service.strict);
         let turns = service.plan.turns().filter(|_| has_peers);
         if let Some(turns) = turns {
             turns.begin(scheduler.place());

@@ -2,6 +2,7 @@
 //! until that is overloaded while another one is half idle. For caches behind a transparent proxy.
 
 use super::cache::Cache;
+use super::homes::Homes;
 use super::load::{Load, Share};
 use super::ranking::{Measure, Standings};
 use super::wlc::Wlc;
@@ -9,9 +10,10 @@ use super::{Candidate, Flow, Loads, Options, PlanError, Pool, Scheduler};
 use crate::model::{DestId, Time};
 
 /// How long an entry may be idle.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Plan {
     expiration_ns: u64,
+    homes: Homes,
 }
 
 /// For whom nothing is known: wlc. And how idle the idlest is; thresholds do not matter for that.
@@ -40,6 +42,7 @@ pub fn should_spill<L: Loads>(ranking: &Ranking, loads: &L, candidate: &Candidat
 #[derive(Debug, Default)]
 pub struct Lblc {
     cache: Cache<DestId>,
+    shared: bool,
 }
 
 impl Scheduler for Lblc {
@@ -48,7 +51,7 @@ impl Scheduler for Lblc {
     type Ranking = Ranking;
 
     fn plan(_: &Pool, options: Options) -> Result<Plan, PlanError> {
-        Ok(Plan { expiration_ns: Time::from_s(options.lblc_expiration_s.into()).0 })
+        Ok(Plan { expiration_ns: Time::from_s(options.lblc_expiration_s.into()).0, homes: Homes::default() })
     }
 
     fn new(_: &Pool, _: &Plan) -> Self {
@@ -60,6 +63,32 @@ impl Scheduler for Lblc {
 
     #[inline]
     fn schedule<L: Loads>(
+        &mut self,
+        pool: &Pool,
+        plan: &Plan,
+        ranking: &Ranking,
+        loads: &L,
+        flow: &Flow,
+    ) -> Option<usize> {
+        if self.shared {
+            return self.schedule_as_one(pool, plan, ranking, loads, flow);
+        }
+        self.schedule_alone(pool, plan, ranking, loads, flow)
+    }
+
+    fn set_shared(&mut self, shared: bool) {
+        self.shared = shared;
+    }
+
+    #[inline]
+    fn tick(&mut self, plan: &Plan, now: Time) {
+        self.cache.collect(now, plan.expiration_ns, drop);
+    }
+}
+
+impl Lblc {
+    #[inline]
+    fn schedule_alone<L: Loads>(
         &mut self,
         pool: &Pool,
         plan: &Plan,
@@ -82,9 +111,23 @@ impl Scheduler for Lblc {
         })
     }
 
-    #[inline]
-    fn tick(&mut self, plan: &Plan, now: Time) {
-        self.cache.collect(now, plan.expiration_ns, drop);
+    /// What another worker has decided counts as decided here.
+    #[inline(never)]
+    fn schedule_as_one<L: Loads>(
+        &mut self,
+        pool: &Pool,
+        plan: &Plan,
+        ranking: &Ranking,
+        loads: &L,
+        flow: &Flow,
+    ) -> Option<usize> {
+        let published = plan.homes.of(flow.destination);
+        if let Some(dest) = published.first() {
+            self.cache.put(flow.destination, flow.now, *dest);
+        }
+        let chosen = self.schedule_alone(pool, plan, ranking, loads, flow)?;
+        plan.homes.publish(flow.destination, &published, &[pool.candidates().get(chosen)?.id]);
+        Some(chosen)
     }
 }
 

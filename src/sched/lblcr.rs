@@ -3,6 +3,7 @@
 //! its most loaded one when it has not changed for a while.
 
 use super::cache::Cache;
+use super::homes::Homes;
 use super::lblc::{Ranking, should_spill};
 use super::load::Load;
 use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
@@ -17,9 +18,10 @@ const MEMBERS_MAX: usize = 1 << 20;
 const DEPARTED_MAX: usize = 4096;
 
 /// How long an entry may be idle, and a set unchanged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Plan {
     expiration_ns: u64,
+    homes: Homes,
 }
 
 /// Which destinations an address went to.
@@ -30,6 +32,7 @@ pub struct Lblcr {
     members: usize,
     /// Last weights of destinations that left the pool: IPVS still sees them when it shrinks a set.
     departed: HashMap<DestId, u32>,
+    shared: bool,
 }
 
 #[derive(Debug)]
@@ -45,7 +48,7 @@ impl Scheduler for Lblcr {
     type Ranking = Ranking;
 
     fn plan(_: &Pool, options: Options) -> Result<Plan, PlanError> {
-        Ok(Plan { expiration_ns: Time::from_s(options.lblcr_expiration_s.into()).0 })
+        Ok(Plan { expiration_ns: Time::from_s(options.lblcr_expiration_s.into()).0, homes: Homes::default() })
     }
 
     fn new(_: &Pool, _: &Plan) -> Self {
@@ -77,8 +80,35 @@ impl Scheduler for Lblcr {
         loads: &L,
         flow: &Flow,
     ) -> Option<usize> {
+        if self.shared {
+            return self.schedule_as_one(pool, plan, ranking, loads, flow);
+        }
+        self.schedule_alone(pool, plan, ranking, loads, flow)
+    }
+
+    fn set_shared(&mut self, shared: bool) {
+        self.shared = shared;
+    }
+
+    #[inline]
+    fn tick(&mut self, plan: &Plan, now: Time) {
+        let members = &mut self.members;
+        self.cache.collect(now, plan.expiration_ns, |set| *members -= set.members.len());
+    }
+}
+
+impl Lblcr {
+    #[inline]
+    fn schedule_alone<L: Loads>(
+        &mut self,
+        pool: &Pool,
+        plan: &Plan,
+        ranking: &Ranking,
+        loads: &L,
+        flow: &Flow,
+    ) -> Option<usize> {
         self.tick(plan, flow.now);
-        let Self { cache, members, departed } = self;
+        let Self { cache, members, departed, .. } = self;
         let Some(set) = cache.get(flow.destination, flow.now, |set| *members -= set.members.len()) else {
             return self.schedule_first(pool, ranking, flow);
         };
@@ -97,14 +127,42 @@ impl Scheduler for Lblcr {
         })
     }
 
-    #[inline]
-    fn tick(&mut self, plan: &Plan, now: Time) {
-        let members = &mut self.members;
-        self.cache.collect(now, plan.expiration_ns, |set| *members -= set.members.len());
+    /// What other workers have made of the address's set counts as made here, and the other way round.
+    #[inline(never)]
+    fn schedule_as_one<L: Loads>(
+        &mut self,
+        pool: &Pool,
+        plan: &Plan,
+        ranking: &Ranking,
+        loads: &L,
+        flow: &Flow,
+    ) -> Option<usize> {
+        let published = plan.homes.of(flow.destination);
+        if !published.is_empty() {
+            self.follow(&published, flow);
+        }
+        let chosen = self.schedule_alone(pool, plan, ranking, loads, flow);
+        let Self { cache, members, .. } = self;
+        if let Some(set) = cache.get(flow.destination, flow.now, |set| *members -= set.members.len()) {
+            plan.homes.publish(flow.destination, &published, &set.members);
+        }
+        chosen
     }
-}
 
-impl Lblcr {
+    /// Makes the set what it is with the other workers.
+    fn follow(&mut self, published: &[DestId], flow: &Flow) {
+        let Self { cache, members, .. } = self;
+        let new = || Set { changed: flow.now, members: published.to_vec() };
+        if let Some(set) = cache.get(flow.destination, flow.now, |set| *members -= set.members.len()) {
+            if !set.is(published) {
+                *members = *members - set.members.len() + published.len();
+                *set = new();
+            }
+        } else if cache.put(flow.destination, flow.now, new()) {
+            *members += published.len();
+        }
+    }
+
     /// Nothing is known of the address.
     fn schedule_first(&mut self, pool: &Pool, ranking: &Ranking, flow: &Flow) -> Option<usize> {
         let chosen = ranking.0.first()?;
@@ -117,6 +175,10 @@ impl Lblcr {
 }
 
 impl Set {
+    fn is(&self, members: &[DestId]) -> bool {
+        self.members.len() == members.len() && members.iter().all(|dest| self.members.contains(dest))
+    }
+
     /// The usable member with the least overhead / weight, as an index into the pool.
     fn least<L: Loads>(&self, pool: &Pool, loads: &L) -> Option<usize> {
         let present = self.members.iter().rev().filter_map(|&id| pool.position(id));

@@ -13,6 +13,7 @@ mod cache;
 pub mod dh;
 pub mod fo;
 mod hash;
+mod homes;
 pub mod lblc;
 pub mod lblcr;
 pub mod lc;
@@ -158,6 +159,9 @@ pub trait Scheduler: Sized + Send {
     }
 
     fn go_to(&mut self, _: Place) {}
+
+    /// Whether other workers schedule for the service, too, and what one remembers the others have to know.
+    fn set_shared(&mut self, _: bool) {}
 
     /// Time passes: called by the worker about once a second, for schedulers that forget. Bounded work a call.
     #[inline]

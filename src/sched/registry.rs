@@ -189,6 +189,13 @@ macro_rules! schedulers {
                 }
             }
 
+            /// As [`Scheduler::set_shared`].
+            pub fn set_shared(&mut self, shared: bool) {
+                match self {
+                    $(Self::$kind(state) => state.set_shared(shared),)*
+                }
+            }
+
             /// As [`Scheduler::tick`].
             #[inline]
             pub fn tick(&mut self, plan: &Plan, now: Time) {

@@ -200,6 +200,11 @@ pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<File> {
             return None;
         }
     };
+    understand(root, problems)
+}
+
+/// What the parsed text says.
+pub(super) fn understand(root: Spanned<DeTable<'_>>, problems: &mut Problems<'_>) -> Option<File> {
     shape::check(root.get_ref(), problems);
     if !problems.is_empty() {
         return None;

@@ -8,6 +8,8 @@ mod error;
 mod file;
 pub mod keys;
 mod not_yet;
+mod pieces;
+mod plain;
 pub mod rules;
 mod shape;
 #[cfg(test)]
@@ -58,6 +60,21 @@ impl Config {
 
     /// Validates the text of a file; `file_name` is for messages.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
+        /// Below, nobody waits for the difference.
+        const WORTH_PIECES: usize = 1 << 16;
+        let quick = if text.len() >= WORTH_PIECES { Self::parse_in_pieces(text) } else { None };
+        quick.map_or_else(|| Self::parse_whole(text, file_name), Ok)
+    }
+
+    /// `None`: something is wrong with it, or it cannot be told apart into services; what, the whole has to tell.
+    fn parse_in_pieces(text: &str) -> Option<Self> {
+        let mut problems = error::Problems::new("", "");
+        let file = pieces::read(text, &mut problems)?;
+        let config = validate::validate(&file, &mut problems);
+        problems.is_empty().then_some(config)
+    }
+
+    fn parse_whole(text: &str, file_name: &str) -> Result<Self, ConfigError> {
         let mut problems = error::Problems::new(file_name, text);
         let config = file::read(text, &mut problems).map(|file| validate::validate(&file, &mut problems));
         match config {
@@ -140,6 +157,15 @@ pub struct ServiceConfig {
     pub port: Option<usize>,
     /// In the order in which they are added.
     pub destinations: Vec<DestinationConfig>,
+}
+
+impl ServiceConfig {
+    /// Whether only the destinations may differ.
+    pub fn is_same_service(&self, other: &Self) -> bool {
+        let Self { key, scheduler, options, persistence, one_packet, strict, departures, port, destinations: _ } = other;
+        (self.key, self.scheduler, self.options, self.persistence) == (*key, *scheduler, *options, *persistence)
+            && (self.one_packet, self.strict, self.departures, self.port) == (*one_packet, *strict, *departures, *port)
+    }
 }
 
 /// `[[service.destination]]`

@@ -67,7 +67,7 @@ impl Draft {
     fn apply_service(&mut self, new: &ServiceConfig, now: Time) -> Result<(), Error> {
         let Ok(old) = self.state.service(&new.key) else { return self.add_service(new) };
         let ServiceConfig { key, scheduler, options, persistence, one_packet, strict, departures, port, .. } = *new;
-        if (ServiceConfig { destinations: old.destinations.clone(), ..new.clone() }) != old {
+        if !new.is_same_service(&old) {
             let edit = ServiceEdit {
                 scheduler: Some(scheduler),
                 options: Some(options),

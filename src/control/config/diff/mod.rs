@@ -169,6 +169,7 @@ fn diff_services(old: &Config, new: &Config, changes: &mut Vec<Change>) {
                 }
                 // its destinations go with it
                 Pair::Removed => return changes.push(Change { subject: subject(), edit: Edit::Removed }),
+                Pair::Both(a, b) if a == b => return,
                 Pair::Both(a, b) => {
                     push_edits(subject, &service_fields(a, old), &service_fields(b, new), changes);
                     (&a.destinations, &b.destinations)
@@ -263,11 +264,12 @@ enum Pair<'a, T> {
     Both(&'a T, &'a T),
 }
 
-impl<T> Pair<'_, T> {
+impl<T: PartialEq> Pair<'_, T> {
     fn push(self, subject: impl Fn() -> Subject, fields: impl Fn(&T) -> Fields, changes: &mut Vec<Change>) {
         match self {
             Pair::Added(_) => changes.push(Change { subject: subject(), edit: Edit::Added }),
             Pair::Removed => changes.push(Change { subject: subject(), edit: Edit::Removed }),
+            Pair::Both(old, new) if old == new => {}
             Pair::Both(old, new) => push_edits(subject, &fields(old), &fields(new), changes),
         }
     }

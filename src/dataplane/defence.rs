@@ -13,8 +13,9 @@ use crate::wire::ip_protocol::{SCTP, TCP};
 
 /// Parts of the table, one a second.
 const PARTS: u32 = 32;
-/// Entries looked at between two bursts.
-const PER_POLL: u32 = 64;
+/// Entries looked at between two bursts: each is a miss of the processor's cache, and may be a connection to end. A worker
+/// that has packets for so many bursts that it does not come through its part in a second has no time for more.
+const PER_POLL: u32 = 16;
 /// A connection that has had more packets is in use.
 const PACKETS_MAX: usize = 8;
 /// One that was quiet for less has not had the time to be used.

@@ -26,10 +26,17 @@ struct Told {
 }
 
 /// The MTUs told, by destination.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PathMtus {
     told: HashMap<IpAddr, Told>,
     swept: Time,
+}
+
+impl Default for PathMtus {
+    fn default() -> Self {
+        // for all, so that no packet has to wait for more memory
+        Self { told: HashMap::with_capacity(PATH_MTUS_MAX), swept: Time(0) }
+    }
 }
 
 impl PathMtus {

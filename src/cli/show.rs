@@ -4,7 +4,7 @@ use super::Failure;
 use super::print::{Align, Array, table};
 use crate::control::api::client::Client;
 use crate::control::api::views::{
-    DestinationView, DropView, NeighbourView, PortView, RouteView, ServiceView, WorkerView,
+    DestinationView, DropView, NeighbourView, PortView, RouteView, ServiceView, TableView, WorkerView,
 };
 use crate::control::api::{Request, Response, Topic};
 use crate::control::ipvsadm::listing;
@@ -241,7 +241,7 @@ fn rss(fields: &[String]) -> String {
     if families.is_empty() { "-".to_owned() } else { families.join("; ") }
 }
 
-const WORKERS: [(&str, Align); 21] = [
+const WORKERS: [(&str, Align); 28] = [
     ("WORKER", Align::Right),
     ("CORE", Align::Right),
     ("CONNECTIONS", Align::Right),
@@ -262,7 +262,14 @@ const WORKERS: [(&str, Align); 21] = [
     ("INTO FRAGMENTS", Align::Right),
     ("LINK UPS", Align::Right),
     ("BURSTS", Align::Right),
-    ("TABLE BYTES", Align::Right),
+    ("P50", Align::Right),
+    ("P99", Align::Right),
+    ("P99.99", Align::Right),
+    ("MAX", Align::Right),
+    ("PREEMPTED", Align::Right),
+    ("IPV4 TABLE", Align::Right),
+    ("IPV6 TABLE", Align::Right),
+    ("PAGES", Align::Left),
 ];
 
 fn worker(w: &WorkerView) -> Vec<String> {
@@ -271,7 +278,9 @@ fn worker(w: &WorkerView) -> Vec<String> {
     let packets = [w.received, w.transmitted, w.consumed, w.transit, w.dropped];
     let icmp = [w.icmp_sent, w.icmp_suppressed, w.resets_sent];
     let fragments = [w.packets_reassembled, w.fragments_reassembled, w.packets_fragmented, w.fragments_created];
-    let rest = [w.link_ups, w.bursts, w.table_bytes];
+    let rest = [w.link_ups, w.bursts];
+    let t = &w.burst_times;
+    let times = [t.p50_ns, t.p99_ns, t.p9999_ns, t.max_ns].map(microseconds);
     place
         .into_iter()
         .chain(connections)
@@ -280,7 +289,24 @@ fn worker(w: &WorkerView) -> Vec<String> {
         .chain(fragments)
         .chain(rest)
         .map(|n| n.to_string())
+        .chain(times)
+        .chain([t.preempted.to_string()])
+        .chain([0, 1].map(|family| w.tables.get(family).map_or("-".to_owned(), memory)))
+        .chain([w.tables.first().map_or("-".to_owned(), |table| table.pages.clone())])
         .collect()
+}
+
+/// Used of reserved.
+fn memory(table: &TableView) -> String {
+    let mib = |bytes: u64| format!("{}.{}", bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20);
+    format!("{}/{} MiB", mib(table.bytes_used), mib(table.bytes_reserved))
+}
+
+fn microseconds(ns: u64) -> String {
+    match ns {
+        0 => "-".to_owned(),
+        _ => format!("{}.{}us", ns / 1000, ns % 1000 / 100),
+    }
 }
 
 const DROPS: [(&str, Align); 3] = [("REASON", Align::Left), ("COUNT", Align::Right), ("EXPLANATION", Align::Left)];

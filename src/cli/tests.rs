@@ -147,6 +147,8 @@ fn json_is_the_same_for_programs() {
         assert_eq!(connections[0]["virtual"], "192.0.2.10:80");
         assert_eq!(json("drops").len(), crate::model::DropReason::COUNT);
         assert_eq!(json("workers")[0]["received"], 99);
+        assert_eq!(json("workers")[0]["burst_times"]["p9999_ns"], 12_345);
+        assert_eq!(json("workers")[0]["tables"][1]["bytes_used"], 3 << 19);
         assert_eq!(json("ports")[0]["rx_packets"], 12);
         assert_eq!(json("neighbours")[0]["mac"], serde_json::Value::Null);
         assert_eq!(json("routes").len(), 3);
@@ -179,7 +181,10 @@ PREFIX        VIA        PORT    ORIGIN
         let neighbours = "ADDRESS    PORT    MAC  STATE\n192.0.2.1  client  -    incomplete\n";
         assert_eq!(show("neighbours"), neighbours);
         assert!(show("ports").contains("up 10000 Mbit/s"));
-        assert_eq!(show("workers").lines().count(), 2);
+        let workers = show("workers");
+        let row: Vec<_> = workers.lines().nth(1).unwrap().split("  ").filter(|cell| !cell.is_empty()).collect();
+        let end = ["1.9us", "-", "12.3us", "1234.5us", "0", "160.0/160.0 MiB", "1.5/160.0 MiB", "huge"];
+        assert_eq!(row[row.len() - end.len()..].iter().map(|cell| cell.trim()).collect::<Vec<_>>(), end);
         let destinations = show("destinations");
         assert!(destinations.lines().nth(2).unwrap().contains("40/30"), "{destinations}");
     });

@@ -23,12 +23,14 @@ pub struct Commands<R> {
     pub counts: Counts,
 }
 
-/// A listing on its way to a client.
-#[derive(Clone, Copy, Debug)]
+/// An answer on its way to a client.
+#[derive(Clone, Debug)]
 pub enum Listing {
     /// From the service with this id on.
     Services(usize),
     Connections(ConnectionCursor),
+    /// What was done, to be said when all workers go by this snapshot: as in the kernel, the next packet sees it.
+    Done(u64, Response),
 }
 
 impl<R: Runtime> Handler for Commands<R> {
@@ -44,15 +46,23 @@ impl<R: Runtime> Handler for Commands<R> {
             Request::DestinationAdd(spec) => self.add_destination(&spec),
             Request::DestinationEdit(spec) => self.edit_destination(&spec),
             Request::DestinationDelete(which) => self.delete_destination(&which),
-            Request::Ipvsadm { arguments } => return Next::Last(self.ipvsadm(arguments)),
+            Request::Ipvsadm { arguments } => {
+                let response = self.ipvsadm(arguments);
+                return self.when_in_force(response);
+            }
         };
-        Next::Last(done.map_or_else(Response::error, |changes| Response::Done { changes }))
+        match done {
+            Ok(changes) => self.when_in_force(Response::Done { changes }),
+            Err(message) => Next::Last(Response::error(message)),
+        }
     }
 
     fn next_page(&mut self, listing: &Listing) -> Poll<Next<Listing>> {
-        match *listing {
-            Listing::Services(from) => Poll::Ready(self.services(from)),
-            Listing::Connections(cursor) => self.connections(cursor),
+        match listing {
+            Listing::Services(from) => Poll::Ready(self.services(*from)),
+            Listing::Connections(cursor) => self.connections(*cursor),
+            Listing::Done(version, _) if !self.runtime.is_in_force(*version) => Poll::Pending,
+            Listing::Done(_, response) => Poll::Ready(Next::Last(response.clone())),
         }
     }
 }
@@ -86,6 +96,14 @@ impl<R: Runtime> Commands<R> {
         self.publish_after(before);
         let ids = destination_ids(self.state.snapshot());
         self.counts.tick(self.runtime.now(), ids, &|id| self.runtime.dest_counts(id));
+    }
+
+    fn when_in_force(&self, response: Response) -> Next<Listing> {
+        let version = self.state.snapshot().version;
+        match self.runtime.is_in_force(version) {
+            true => Next::Last(response),
+            false => Next::Later(Listing::Done(version, response)),
+        }
     }
 
     /// A command line of ipvsadm's.

@@ -244,3 +244,21 @@ fn what_is_counted_before_a_start_or_a_change_has_ended_is_shown() {
     packets.sort_unstable();
     assert_eq!(packets, [10, 17, 17]);
 }
+
+#[test]
+fn a_change_is_answered_when_all_workers_go_by_it() {
+    let mut commands = fake::commands();
+    commands.runtime.late.set(2);
+    let Next::Later(answer) =
+        commands.handle(Request::DestinationEdit(DestinationSpec { weight: Some(7), ..at("10.1.0.2") }))
+    else {
+        panic!("the workers are late")
+    };
+    assert!(commands.next_page(&answer).is_pending());
+    let Poll::Ready(Next::Last(Response::Done { changes })) = commands.next_page(&answer) else {
+        panic!("they have it now")
+    };
+    assert_eq!(changes, ["destination 10.1.0.2:80 of TCP 192.0.2.10:80 edited"]);
+    commands.runtime.late.set(1);
+    refusal(&mut commands, Request::DestinationEdit(DestinationSpec { weight: Some(7), ..at("10.1.0.9") }));
+}

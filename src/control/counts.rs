@@ -9,8 +9,11 @@ use hashbrown::HashMap;
 
 /// The kernel's estimator looks every 2 seconds.
 const ESTIMATION_NS: u64 = 2_000_000_000;
+/// Parts of the destinations that are looked at one after the other: of a hundred thousand each takes a millisecond, in
+/// which a command waits.
+const PARTS: usize = 8;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Counts {
     zeroed: HashMap<DestId, DestCounts>,
     /// Of each destination: whose it is, and whether it serves or is in the trash.
@@ -18,7 +21,17 @@ pub struct Counts {
     /// What services have counted with destinations they no longer have.
     former: HashMap<ServiceId, DestCounts>,
     estimates: HashMap<DestId, Estimate>,
-    estimated: Time,
+    /// When each part of them was looked at last.
+    estimated: [Time; PARTS],
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        // one after the other from the beginning
+        let estimated = std::array::from_fn(|part| Time(part as u64 * ESTIMATION_NS / PARTS as u64));
+        let (zeroed, places, former, estimates) = Default::default();
+        Self { zeroed, places, former, estimates, estimated }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +119,7 @@ impl Counts {
         self.moved(id, place, false, counts);
         self.places.remove(&id);
         self.zeroed.remove(&id);
+        self.estimates.remove(&id);
     }
 
     /// Sets what a service has counted with former destinations aside.
@@ -126,18 +140,14 @@ impl Counts {
         }
     }
 
-    /// Brings rates up to date; to be called every second or so.
+    /// Brings rates up to date, at most of one part of the destinations; to be called several times a second.
     pub fn tick(&mut self, now: Time, ids: impl Iterator<Item = DestId>, counts: &dyn Fn(DestId) -> DestCounts) {
-        if now.since(self.estimated) < ESTIMATION_NS {
-            return;
-        }
-        self.estimated = now;
-        let before = std::mem::take(&mut self.estimates);
-        for id in ids {
+        let is_due = |part: &usize| now.since(self.estimated[*part]) >= ESTIMATION_NS;
+        let Some(due) = (0..PARTS).find(is_due) else { return };
+        self.estimated[due] = now;
+        for id in ids.filter(|id| id.index() % PARTS == due) {
             let counts = counts(id);
-            let mut estimate = before.get(&id).copied().unwrap_or(Estimate { last: counts, averages: [0; 5] });
-            estimate.update(counts);
-            self.estimates.insert(id, estimate);
+            self.estimates.entry(id).or_insert(Estimate { last: counts, averages: [0; 5] }).update(counts);
         }
     }
 }
@@ -187,7 +197,7 @@ mod tests {
     use crate::model::{Destination, Forward};
     use std::sync::Arc;
 
-    const ID: DestId = DestId(3);
+    const ID: DestId = DestId(8);
 
     fn counted(connections: u64) -> DestCounts {
         DestCounts { active: 5, connections, in_bytes: connections * 100, ..DestCounts::default() }
@@ -199,7 +209,7 @@ mod tests {
         counts.zero([ID].into_iter(), &|_| counted(7));
         let shown = counts.shown(ID, counted(10));
         assert_eq!((shown.connections, shown.in_bytes, shown.active), (3, 300, 5));
-        assert_eq!(counts.shown(DestId(4), counted(10)).connections, 10);
+        assert_eq!(counts.shown(DestId(9), counted(10)).connections, 10);
     }
 
     /// One service, one destination of number 3 or none.

@@ -1,12 +1,13 @@
 //! A director for tests: numbers that can be told apart, and a record of what it was told.
 
-use super::api::views::{ConnectionView, DestCounts, NeighbourView, PortView, WorkerView};
+use super::api::views::{BurstTimesView, ConnectionView, DestCounts, NeighbourView, PortView, TableView, WorkerView};
 use super::commands::Commands;
 use super::config::Config;
 use super::source::{ConnectionCursor, ConnectionPage, Runtime, Source};
 use super::state::{Opened, State};
 use crate::dataplane::snapshot::Snapshot;
 use crate::model::{DestId, DropReason, PortId, Time};
+use std::cell::Cell;
 use std::task::Poll;
 
 pub const CONFIG: &str = r#"
@@ -49,6 +50,8 @@ pub struct Fake {
     /// Of each destination; with every snapshot more have come in.
     in_packets: u64,
     asked: bool,
+    /// How often the workers are asked until they have a snapshot.
+    pub late: Cell<u32>,
 }
 
 /// Runs by [`CONFIG`].
@@ -56,8 +59,8 @@ pub fn commands() -> Commands<Fake> {
     let file = CONFIG.to_owned();
     let opened = [0, 1].map(|i| Opened { port: PortId(i), mac: [2, 0, 0, 0, 0, i as u8], udp_checksum_offload: false });
     let state = State::new(Config::parse(&file, "pollux.toml").unwrap(), &opened).unwrap();
-    let fake =
-        Fake { file, published: Vec::new(), now: Time::default(), connections: 2500, in_packets: 7, asked: false };
+    let (now, published, late) = (Time::default(), Vec::new(), Cell::new(0));
+    let fake = Fake { file, published, now, connections: 2500, in_packets: 7, asked: false, late };
     Commands::new(state, fake)
 }
 
@@ -82,7 +85,15 @@ impl Source for Fake {
     }
 
     fn workers(&self) -> Vec<WorkerView> {
-        vec![WorkerView { worker: 0, core: 3, received: 99, ..WorkerView::default() }]
+        let times = BurstTimesView { p50_ns: 1_999, p9999_ns: 12_345, max_ns: 1_234_567, ..BurstTimesView::default() };
+        let table = |family: &str, bytes_used| TableView {
+            family: family.to_owned(),
+            bytes_used,
+            bytes_reserved: 160 << 20,
+            pages: "huge".to_owned(),
+        };
+        let tables = vec![table("ipv4", 160 << 20), table("ipv6", 3 << 19)];
+        vec![WorkerView { worker: 0, core: 3, received: 99, burst_times: times, tables, ..WorkerView::default() }]
     }
 
     fn neighbours(&self) -> Vec<NeighbourView> {
@@ -125,5 +136,11 @@ impl Runtime for Fake {
     fn publish(&mut self, snapshot: &Snapshot) {
         self.published.push(snapshot.version);
         self.in_packets += 10;
+    }
+
+    fn is_in_force(&self, _: u64) -> bool {
+        let late = self.late.get();
+        self.late.set(late.saturating_sub(1));
+        late == 0
     }
 }

@@ -44,4 +44,6 @@ pub trait Runtime: Source {
     fn load(&mut self) -> Result<Config, String>;
     /// Hands a snapshot to the workers. Called once for every number, in order.
     fn publish(&mut self, snapshot: &Snapshot);
+    /// Whether all workers go by the snapshot with this number, or a later one.
+    fn is_in_force(&self, version: u64) -> bool;
 }

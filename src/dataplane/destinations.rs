@@ -3,13 +3,13 @@
 use super::outer::Outer;
 use super::path::Path;
 use super::peers::{Board, Count, News, Peers};
-use super::real_servers::RealServers;
-use crate::model::limits::DESTINATIONS_MAX;
+use super::real_servers::{Place, RealServers};
+use crate::model::limits::{DESTINATIONS_MAX, SERVICES_MAX};
 use crate::model::{
     Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel, WorkerId,
 };
 use crate::sched::{Load, Loads, Pool, Ranking, SchedulerKind};
-use crate::tables::memory::{Mapping, NoMemory, Zeroed, prefetch};
+use crate::tables::memory::{Area, Mapping, NoMemory, Zeroed, prefetch};
 use crate::tables::neighbours::NeighbourId;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -82,6 +82,10 @@ pub struct DestState {
 }
 
 const _: () = assert!(std::mem::offset_of!(DestState, outer) == 64 && size_of::<DestState>() == 256);
+
+fn is_at(states: &[DestState], id: DestId, place: Place) -> bool {
+    states.get(id.index()).is_some_and(|state| (state.address, state.port) == place)
+}
 
 /// Of a destination that is in no list.
 const NOWHERE: u32 = u32::MAX;
@@ -156,11 +160,20 @@ impl Destinations {
         let mut paths = Vec::new();
         paths.reserve_exact(DESTINATIONS_MAX);
         let counters = Arc::new(Mapping::new(DESTINATIONS_MAX)?);
-        Ok(Self { states, paths, ranked: Vec::new(), real_servers: RealServers::default(), counters, peers: None })
+        let (ranked, real_servers) = (Vec::with_capacity(SERVICES_MAX), RealServers::new()?);
+        Ok(Self { states, paths, ranked, real_servers, counters, peers: None })
     }
 
     pub fn shared(&self) -> SharedCounters {
         self.counters.clone()
+    }
+
+    /// Where states, paths and counters lie, and rankings by service, each with the size of one.
+    pub fn areas(&self) -> ([(Area, usize); 3], (Area, usize)) {
+        let states = (Area::of_vec(&self.states), size_of::<DestState>());
+        let ranked = (Area::of_vec(&self.ranked), size_of::<Option<Box<Ranked>>>());
+        let paths = (Area::of_vec(&self.paths), size_of::<Path>());
+        ([states, paths, (self.counters.area(), size_of::<DestCounters>())], ranked)
     }
 
     /// Takes over what the control thread says of a destination; `None`: it is gone.
@@ -173,7 +186,9 @@ impl Destinations {
             self.paths.resize(id.index() + 1, Path::default());
         }
         self.paths[id.index()] = Path::default();
-        self.list_real_server(id, RealServers::remove);
+        if let Some(place) = self.real_server(id) {
+            self.real_servers.remove(place, id);
+        }
         let state = &mut self.states[id.index()];
         *state = match destination {
             None => DestState::default(),
@@ -199,7 +214,10 @@ impl Destinations {
                 ..DestState::default()
             },
         };
-        self.list_real_server(id, RealServers::add);
+        if let Some(place) = self.real_server(id) {
+            let states = &self.states;
+            self.real_servers.add(place, id, |other| is_at(states, other, place));
+        }
         self.rank_again(id);
         if let Some(peers) = &mut self.peers {
             peers.extend(self.states.len());
@@ -207,16 +225,15 @@ impl Destinations {
         }
     }
 
-    /// Takes a NAT destination in use off the list of real servers, or puts it there.
-    fn list_real_server(&mut self, id: DestId, list: impl FnOnce(&mut RealServers, IpAddr, [u8; 2], DestId)) {
+    /// Where a NAT destination in use sends from.
+    fn real_server(&self, id: DestId) -> Option<Place> {
         let DestState { forward, available, address, port, .. } = self.states[id.index()];
-        if available && forward == Forward::Nat {
-            list(&mut self.real_servers, address, port, id);
-        }
+        (available && forward == Forward::Nat).then_some((address, port))
     }
 
-    pub fn real_servers(&self) -> &RealServers {
-        &self.real_servers
+    /// The NAT destinations in use that send from there.
+    pub fn real_servers(&self, place: Place) -> impl Iterator<Item = DestId> {
+        self.real_servers.at(place, move |id| is_at(&self.states, id, place))
     }
 
     /// One more than the greatest id there has been.

@@ -4,6 +4,7 @@
 //! connection on its way; then each packet is finished, in order: state, timers, counters, rewriting, sending. Each stage
 //! is some packets ahead of the next one, so that memory is fetched all the while that packets are worked on.
 
+use super::areas::Areas;
 use super::defence::Defence;
 use super::destinations::{Destinations, SharedCounters};
 use super::drain::Drain;
@@ -130,7 +131,7 @@ pub struct Director<F: Frame> {
     pub(super) reassemblers: Reassemblers<F>,
     /// How the packet came that is being finished, if it was put together from fragments.
     pub(super) geometry: Option<Geometry>,
-    /// When the schedulers last did their housekeeping.
+    /// When drain deadlines were last looked at.
     ticked: Time,
     /// For tests that hold the common path against the others: no packet takes it.
     #[cfg(test)]
@@ -146,7 +147,7 @@ impl<F: Frame> Director<F> {
             services: Services::default(),
             ftp: Sessions::default(),
             watches: Watches::new(capacity)?,
-            network: NetworkState::default(),
+            network: NetworkState::new(seeds[2])?,
             snapshot: Arc::default(),
             timeouts: Arc::default(),
             pick_up: None,
@@ -192,6 +193,12 @@ impl<F: Frame> Director<F> {
     pub fn link_up(&mut self, port: PortId) {
         self.counters.link_ups.add(1);
         self.network.link_up(port, self.now);
+    }
+
+    /// Where its tables lie.
+    pub fn areas(&self) -> Areas {
+        let (of_destinations, ranked) = self.destinations.areas();
+        Areas::new(self.connections.areas(), of_destinations, [self.services.area(), ranked])
     }
 
     pub fn connections(&self) -> &Tables {
@@ -327,10 +334,10 @@ impl<F: Frame> Director<F> {
         self.destinations.exchange(now);
         if now.since(self.ticked) >= 1_000_000 {
             self.ticked = now;
-            self.services.tick(now);
             self.end_drained();
         }
-        if !self.network.announcements.is_empty() {
+        self.services.tick(now);
+        if self.network.has_announcements() {
             self.announce(out);
         }
     }
@@ -340,7 +347,7 @@ impl<F: Frame> Director<F> {
         if self.announces {
             self.network.announce(out);
         } else {
-            self.network.announcements.clear();
+            self.network.forget_announcements();
         }
     }
 

@@ -6,7 +6,7 @@ use super::reassemble::{Reassembled, Reassembler};
 use crate::model::Tick;
 use crate::model::limits::BURST;
 use crate::tables::connections::Connections;
-use crate::tables::memory::NoMemory;
+use crate::tables::memory::{Area, NoMemory};
 use crate::wire::address::{Ip4, Ip6};
 use crate::wire::ip::Ip;
 
@@ -62,9 +62,9 @@ impl Tables {
         self.v4.capacity()
     }
 
-    /// Bytes of address space both tables take.
-    pub fn bytes(&self) -> usize {
-        self.v4.bytes() + self.v6.bytes()
+    /// Where they lie.
+    pub fn areas(&self) -> PerFamily<[Area; 2]> {
+        PerFamily { v4: self.v4.areas(), v6: self.v6.areas() }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! [`worker`] is the poll loop and the place to begin; [`director`] is a packet's life, one line a stage.
 pub mod admit;
+pub mod areas;
 pub mod arp;
 pub mod bypass;
 pub mod defence;
@@ -22,6 +23,7 @@ pub mod listing;
 pub mod local;
 pub mod mailbox;
 pub mod marks;
+pub mod meter;
 pub mod nd;
 pub mod network;
 pub mod options;
@@ -33,6 +35,7 @@ pub mod peers;
 pub mod persist;
 pub mod pick_up;
 pub mod rare;
+pub mod reach;
 pub mod real_servers;
 pub mod reassemble;
 pub mod related;

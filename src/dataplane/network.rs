@@ -1,16 +1,16 @@
 //! Layers 2 and 3 of one worker: interfaces, own addresses, routes, next hops, and the frames that wait for one.
 
 use super::destinations::{Hop, Way};
-use super::family::PerFamily;
 use super::frame::Frame;
 use super::outlet::Outlet;
 use super::path::Path;
 use super::path_mtu::PathMtus;
+use super::reach::{Local, Reach};
 use super::snapshot::{Interface, Network};
 use super::{arp, nd};
 use crate::model::limits::{HELD_MAX, HELD_PER_NEIGHBOUR_MAX};
 use crate::model::{DropReason, InterfaceId, PortId, Time, WorkerCounters};
-use crate::tables::lpm::Lpm;
+use crate::tables::memory::NoMemory;
 use crate::tables::neighbours::{Due, NeighbourId, Neighbours};
 use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
@@ -27,24 +27,16 @@ pub const LINK_HEADER_LEN_MAX: usize = EthernetHeader::LEN + VlanTag::LEN;
 const PATHS_RENEWED_NS: u64 = 1_000_000_000;
 /// Addresses announced between two bursts.
 const ANNOUNCED_PER_POLL: usize = 4;
+/// Addresses that wait to be announced; who has more goes on when there is room.
+const ANNOUNCEMENTS_MAX: usize = 64;
+/// Ports whose link came up at the same time, more than a machine has.
+const LINKS_UP_MAX: usize = 32;
 
-/// An address of the director's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Local {
-    /// Where ARP answers for it.
-    pub interface: Option<InterfaceId>,
-    /// An address of services, not of an interface.
-    pub is_virtual: bool,
-}
-
-/// A route as packets use it.
-#[derive(Clone, Copy, Debug)]
-struct RouteState {
-    interface: InterfaceId,
-    via: Option<IpAddr>,
-    /// The gateway, as found in this epoch of the neighbours.
-    gateway: Option<(u32, NeighbourId)>,
-    /// To the gateway.
+/// What a worker has found out about a way of the network.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gateway {
+    /// As found in this epoch of the neighbours.
+    found: Option<(u32, NeighbourId)>,
     path: Path,
 }
 
@@ -65,9 +57,9 @@ struct PortVlans {
 pub struct NetworkState<F> {
     pub interfaces: Vec<Interface>,
     ports: Vec<PortVlans>,
-    locals: HashMap<IpAddr, Local>,
-    routes: PerFamily<Lpm>,
-    ways: Vec<RouteState>,
+    reach: Arc<Reach>,
+    /// Of the ways in `reach`.
+    gateways: Vec<Gateway>,
     pub neighbours: Neighbours,
     held: Vec<Option<Held<F>>>,
     held_free: Vec<u16>,
@@ -79,20 +71,22 @@ pub struct NetworkState<F> {
     /// The epochs that it has counted.
     path_epoch_of: (u32, u32, u32),
     paths_renewed: Time,
-    /// Virtual addresses that have just appeared, to be announced.
-    pub announcements: Vec<(InterfaceId, IpAddr)>,
+    /// Addresses to be announced: virtual ones that have just appeared, and all of a port whose link came up.
+    pub announcements: ArrayVec<(InterfaceId, IpAddr), ANNOUNCEMENTS_MAX>,
+    /// Ports whose link came up, with the first address that has not been looked at.
+    links_up: ArrayVec<(PortId, usize), LINKS_UP_MAX>,
     maintained: Time,
 }
 
-impl<F: Frame> Default for NetworkState<F> {
-    fn default() -> Self {
-        Self {
+impl<F: Frame> NetworkState<F> {
+    /// `seed` should be random, as for connections.
+    pub fn new(seed: u64) -> Result<Self, NoMemory> {
+        Ok(Self {
             interfaces: vec![],
             ports: vec![],
-            locals: HashMap::new(),
-            routes: PerFamily::default(),
-            ways: vec![],
-            neighbours: Neighbours::default(),
+            reach: Arc::default(),
+            gateways: vec![],
+            neighbours: Neighbours::new(seed)?,
             held: (0..HELD_MAX).map(|_| None).collect(),
             held_free: (1..HELD_MAX as u16).rev().collect(),
             epoch: 1,
@@ -100,9 +94,10 @@ impl<F: Frame> Default for NetworkState<F> {
             path_epoch: 1,
             path_epoch_of: (1, 0, 0),
             paths_renewed: Time(0),
-            announcements: vec![],
+            announcements: ArrayVec::new(),
+            links_up: ArrayVec::new(),
             maintained: Time(0),
-        }
+        })
     }
 }
 
@@ -113,20 +108,32 @@ fn source_on<A: Ip>(interface: &Interface, towards: IpAddr) -> Option<A> {
 }
 
 impl<F: Frame> NetworkState<F> {
-    /// Takes over the configured network. Neighbours that were learnt stay where their interface stays.
-    pub fn set(&mut self, network: &Arc<Network>, now: Time, counters: &WorkerCounters) {
-        let before = std::mem::take(&mut self.interfaces);
-        self.interfaces = network.interfaces.clone();
-        let kept = |id: InterfaceId| before.get(id.index()) == network.interfaces.get(id.index());
-        for gone in self.neighbours.forget(|id| !kept(id)) {
-            let dropped = self.release(gone.held_first, |_| {});
-            counters.drops[DropReason::NeighbourFailed as usize].add(dropped);
+    /// Takes over the configured network but for static neighbours ([`Neighbours::set_static`]). Those that were learnt
+    /// stay where their interface stays.
+    pub fn set(&mut self, network: &Network, counters: &WorkerCounters) {
+        if self.interfaces != network.interfaces {
+            self.set_interfaces(&network.interfaces, counters);
         }
-        self.neighbours.set_static(network.neighbours.iter().map(|n| (n.interface, n.address, n.mac)), now);
-        self.set_ports();
-        self.set_routes(network);
-        self.set_locals(network);
+        self.gateways.clear();
+        self.gateways.resize(network.reach.ways.len(), Gateway::default());
+        self.reach = network.reach.clone();
+        self.links_up.iter_mut().for_each(|(_, next)| *next = 0);
         self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    fn set_interfaces(&mut self, interfaces: &[Interface], counters: &WorkerCounters) {
+        let before = std::mem::replace(&mut self.interfaces, interfaces.to_vec());
+        let is_new =
+            |interface: &&Interface| !before.get(interface.id.index()).is_some_and(|b| b.is_same_link(interface));
+        let is_gone = |id: InterfaceId| interfaces.get(id.index()).as_ref().is_none_or(is_new);
+        // does not happen but at start: links are not changed at run time
+        if before.len() > interfaces.len() || interfaces.iter().any(|interface| is_new(&interface)) {
+            for gone in self.neighbours.forget(is_gone) {
+                let dropped = self.release(gone.held_first, |_| {});
+                counters.drops[DropReason::NeighbourFailed as usize].add(dropped);
+            }
+        }
+        self.set_ports();
     }
 
     fn set_ports(&mut self) {
@@ -145,44 +152,29 @@ impl<F: Frame> NetworkState<F> {
         }
     }
 
-    fn set_routes(&mut self, network: &Network) {
-        let connected = network.interfaces.iter().flat_map(|i| i.addresses.iter().map(|a| (*a, None, i.id)));
-        let configured = network.routes.iter().map(|r| (r.prefix, r.via, r.interface));
-        self.routes = PerFamily::default();
-        self.ways.clear();
-        for (prefix, via, interface) in connected.chain(configured) {
-            let (len, way) = (prefix.prefix_len(), self.ways.len() as u32);
-            match prefix.network() {
-                IpAddr::V4(network) => self.routes.v4.insert(&network.octets(), len, way),
-                IpAddr::V6(network) => self.routes.v6.insert(&network.octets(), len, way),
-            }
-            self.ways.push(RouteState { interface, via, gateway: None, path: Path::default() });
-        }
-    }
-
-    fn set_locals(&mut self, network: &Network) {
-        let before = std::mem::take(&mut self.locals);
-        for virt in &network.virtual_addresses {
-            self.locals.insert(virt.address, Local { interface: virt.interface, is_virtual: true });
-            if let (Some(interface), false) = (virt.interface, before.contains_key(&virt.address)) {
-                self.announcements.push((interface, virt.address));
-            }
-        }
-        for interface in &network.interfaces {
-            for net in &interface.addresses {
-                self.locals.insert(net.addr(), Local { interface: Some(interface.id), is_virtual: false });
-            }
-        }
-    }
-
-    /// A port has a link again: its neighbours are asked, and told where virtual addresses are.
+    /// A port has a link again: its neighbours are asked, and told where the director's addresses are.
     pub fn link_up(&mut self, port: PortId, now: Time) {
-        let interfaces = &self.interfaces;
-        let is_on = |id: InterfaceId| interfaces.get(id.index()).is_some_and(|i| i.port == port);
-        self.neighbours.doubt(now, is_on);
-        let here = |local: &Local| local.interface.filter(|id| is_on(*id));
-        let announced = self.locals.iter().filter_map(|(address, local)| Some((here(local)?, *address)));
-        self.announcements.extend(announced);
+        for interface in self.interfaces.iter().filter(|interface| interface.port == port) {
+            self.neighbours.doubt(interface.id, now);
+        }
+        self.links_up.retain(|(other, _)| *other != port);
+        // one more than there is room for costs announcements, not packets: who wants the addresses asks for them
+        let _ = self.links_up.try_push((port, 0));
+    }
+
+    /// Goes on with the addresses of ports whose link came up, as far as there is room for announcements.
+    #[cold]
+    fn look_for_announcements(&mut self) {
+        let Some((port, next)) = self.links_up.last_mut() else { return };
+        let addresses = self.reach.answered.get(*next..).unwrap_or_default();
+        let room = self.announcements.remaining_capacity();
+        let is_here = |id: InterfaceId| self.interfaces.get(id.index()).is_some_and(|i| i.port == *port);
+        let looked_at = &addresses[..room.min(addresses.len())];
+        self.announcements.extend(looked_at.iter().copied().filter(|(id, _)| is_here(*id)));
+        *next += looked_at.len();
+        if looked_at.len() == addresses.len() {
+            self.links_up.pop();
+        }
     }
 
     /// The interface a frame came in on.
@@ -194,7 +186,7 @@ impl<F: Frame> NetworkState<F> {
     }
 
     pub fn local(&self, address: IpAddr) -> Option<Local> {
-        self.locals.get(&address).copied()
+        self.reach.locals.get(&address).copied()
     }
 
     /// Whether the address is the broadcast address of a subnet of ours.
@@ -241,8 +233,8 @@ impl<F: Frame> NetworkState<F> {
     pub fn path_by_route<A: Ip>(&self, destination: A, epoch: u64) -> Option<&Path> {
         let mut bytes = [0; 16];
         destination.write(&mut bytes);
-        let route = self.routes.of::<A>().find(&bytes[..A::LEN])?;
-        self.ways.get(route as usize).map(|way| &way.path).filter(|path| path.is_of(epoch))
+        let route = self.reach.routes.of::<A>().find(&bytes[..A::LEN])?;
+        self.gateways.get(route as usize).map(|gateway| &gateway.path).filter(|path| path.is_of(epoch))
     }
 
     /// Makes the path for [`NetworkState::path_by_route`].
@@ -250,12 +242,13 @@ impl<F: Frame> NetworkState<F> {
     pub fn renew_path_by_route<A: Ip>(&mut self, destination: A, hop: Hop) {
         let mut bytes = [0; 16];
         destination.write(&mut bytes);
-        let Some(route) = self.routes.of::<A>().find(&bytes[..A::LEN]) else { return };
+        let Some(route) = self.reach.routes.of::<A>().find(&bytes[..A::LEN]) else { return };
+        let has_gateway = self.reach.ways.get(route as usize).is_some_and(|way| way.via.is_some());
         let path = self.path_to(hop);
-        if let (Some(way), Some(path)) = (self.ways.get_mut(route as usize), path)
-            && way.via.is_some()
+        if let (Some(gateway), Some(path)) = (self.gateways.get_mut(route as usize), path)
+            && has_gateway
         {
-            way.path = path;
+            gateway.path = path;
         }
     }
 
@@ -264,20 +257,20 @@ impl<F: Frame> NetworkState<F> {
     pub fn next_hop<A: Ip>(&mut self, destination: A, now: Time) -> Result<NeighbourId, DropReason> {
         let mut bytes = [0; 16];
         destination.write(&mut bytes);
-        let route = self.routes.of::<A>().find(&bytes[..A::LEN]).ok_or(DropReason::NoRoute)?;
-        let way = &mut self.ways[route as usize];
+        let route = self.reach.routes.of::<A>().find(&bytes[..A::LEN]).ok_or(DropReason::NoRoute)? as usize;
+        let way = self.reach.ways[route];
         let Some(via) = way.via else {
             let found = self.neighbours.find_or_add(way.interface, destination.to_ip(), now);
             return found.ok_or(DropReason::NeighbourQueueFull);
         };
-        if let Some((epoch, id)) = way.gateway
+        if let Some((epoch, id)) = self.gateways[route].found
             && epoch == self.neighbours.epoch()
         {
             return Ok(id);
         }
         let found = self.neighbours.find_or_add(way.interface, via, now);
         let id = found.ok_or(DropReason::NeighbourQueueFull)?;
-        way.gateway = Some((self.neighbours.epoch(), id));
+        self.gateways[route].found = Some((self.neighbours.epoch(), id));
         Ok(id)
     }
 
@@ -418,8 +411,27 @@ impl<F: Frame> NetworkState<F> {
         }
     }
 
-    /// Announces virtual addresses that have appeared, a few at a time.
+    /// Whether there are addresses to be announced.
+    pub fn has_announcements(&self) -> bool {
+        !self.announcements.is_empty() || !self.links_up.is_empty()
+    }
+
+    /// A virtual address is new here. False: others wait already.
+    pub fn announce_soon(&mut self, interface: InterfaceId, address: IpAddr) -> bool {
+        self.announcements.try_push((interface, address)).is_ok()
+    }
+
+    /// Nobody is to hear of them from this worker.
+    pub fn forget_announcements(&mut self) {
+        self.announcements.clear();
+        self.links_up.clear();
+    }
+
+    /// Announces addresses, a few at a time.
     pub fn announce(&mut self, out: &mut impl Outlet<F>) {
+        if self.announcements.is_empty() {
+            self.look_for_announcements();
+        }
         for _ in 0..ANNOUNCED_PER_POLL {
             let Some((interface, address)) = self.announcements.pop() else { return };
             let Some(interface) = self.interfaces.get(interface.index()) else { continue };

@@ -3,9 +3,10 @@
 use super::director::Director;
 use super::family::PerFamily;
 use super::frame::Frame;
-use super::snapshot::{Changes, Snapshot};
+use super::snapshot::{Changes, NeighbourChange, Snapshot};
 use crate::model::limits::PICK_UP_PER_POLL;
-use crate::model::{DestId, ServiceId};
+use crate::model::{DestId, InterfaceId, ServiceId};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Of the kernel's modes of defence.
@@ -16,28 +17,46 @@ pub struct PickUp {
     snapshot: Arc<Snapshot>,
     /// Steps done, see [`PickUp::step`].
     done: usize,
+    /// Nothing can be waited for.
+    at_once: bool,
 }
 
 /// One step of taking over a snapshot.
 enum Step {
+    Neighbour(NeighbourChange),
     Destination(DestId),
     Service(ServiceId),
+    /// A virtual address is new here.
+    Appeared(InterfaceId, IpAddr),
 }
 
 impl PickUp {
     /// Destinations that can be scheduled come in before the services that schedule among them, and those that no
     /// longer can go after: at no moment does a service choose one that is not there. So all are passed twice.
     fn step(&self) -> Option<Step> {
-        let Changes { destinations, services, .. } = &*self.snapshot.changes;
-        let after = |before: usize| self.done.checked_sub(before);
-        let goes = || destinations.get(after(destinations.len() + services.len())?).copied();
-        let service = || services.get(after(destinations.len())?).copied();
-        let comes = destinations.get(self.done).copied();
-        comes.or_else(goes).map(Step::Destination).or_else(|| service().map(Step::Service))
+        let Changes { neighbours, destinations, services, appeared, .. } = &*self.snapshot.changes;
+        let mut at = self.done;
+        if let Some(neighbour) = neighbours.get(at) {
+            return Some(Step::Neighbour(*neighbour));
+        }
+        at -= neighbours.len();
+        if let Some(comes) = destinations.get(at) {
+            return Some(Step::Destination(*comes));
+        }
+        at -= destinations.len();
+        if let Some(service) = services.get(at) {
+            return Some(Step::Service(*service));
+        }
+        at -= services.len();
+        if let Some(goes) = destinations.get(at) {
+            return Some(Step::Destination(*goes));
+        }
+        let (interface, address) = *appeared.get(at - destinations.len())?;
+        Some(Step::Appeared(interface, address))
     }
 
     fn is_coming_round(&self) -> bool {
-        self.done < self.snapshot.changes.destinations.len()
+        self.done < self.snapshot.changes.neighbours.len() + self.snapshot.changes.destinations.len()
     }
 }
 
@@ -46,14 +65,16 @@ impl<F: Frame> Director<F> {
     pub fn begin_pick_up(&mut self, snapshot: Arc<Snapshot>) {
         debug_assert!(self.pick_up.is_none(), "the control thread waits for the acknowledgement");
         if snapshot.changes.network {
-            self.network.set(&snapshot.network, self.now, &self.counters);
+            self.network.set(&snapshot.network, &self.counters);
         }
-        self.pick_up = Some(PickUp { snapshot, done: 0 });
+        self.pick_up = Some(PickUp { snapshot, done: 0, at_once: false });
     }
 
-    /// Takes over a whole snapshot at once: the first one, before there are packets to hold up.
+    /// Takes over a whole snapshot at once: the first one, before there are packets to hold up. Virtual addresses beyond
+    /// the first few are announced only when their port's link comes up.
     pub fn pick_up_at_once(&mut self, snapshot: Arc<Snapshot>) {
         self.begin_pick_up(snapshot);
+        self.pick_up.as_mut().into_iter().for_each(|pick_up| pick_up.at_once = true);
         while self.continue_pick_up().is_none() {}
     }
 
@@ -67,7 +88,9 @@ impl<F: Frame> Director<F> {
         let mut pick_up = self.pick_up.take()?;
         for _ in 0..PICK_UP_PER_POLL {
             let Some(step) = pick_up.step() else { break };
-            self.take_over(&pick_up, step);
+            if !self.take_over(&pick_up, step) {
+                break;
+            }
             pick_up.done += 1;
         }
         if pick_up.step().is_some() {
@@ -81,9 +104,17 @@ impl<F: Frame> Director<F> {
         Some(std::mem::replace(&mut self.snapshot, snapshot))
     }
 
-    fn take_over(&mut self, pick_up: &PickUp, step: Step) {
+    /// False: there is no room for it before other work is done.
+    fn take_over(&mut self, pick_up: &PickUp, step: Step) -> bool {
         let snapshot = &pick_up.snapshot;
         match step {
+            Step::Neighbour(NeighbourChange { interface, address, mac }) => {
+                self.network.neighbours.set_static(interface, address, mac, self.now);
+            }
+            Step::Appeared(interface, address) if self.announces => {
+                return self.network.announce_soon(interface, address) || pick_up.at_once;
+            }
+            Step::Appeared(..) => {}
             Step::Service(id) => self.services.set(id, snapshot.services.get(id.index()), &mut self.destinations),
             Step::Destination(id) => {
                 let destination = snapshot.destinations.get(id.index()).map(|d| &**d);
@@ -97,5 +128,6 @@ impl<F: Frame> Director<F> {
                 }
             }
         }
+        true
     }
 }

@@ -2,8 +2,10 @@
 
 use super::destinations::Destinations;
 use super::snapshot::Service;
+use crate::model::limits::SERVICES_MAX;
 use crate::model::{DestId, ServiceId, Time};
 use crate::sched::{Flow, Lease, State, Turns};
+use crate::tables::memory::Area;
 use std::sync::Arc;
 
 /// A service as this worker runs it.
@@ -35,16 +37,34 @@ impl ServiceState {
 }
 
 /// All services by id.
-#[derive(Default)]
 pub struct Services {
     states: Vec<Option<ServiceState>>,
-    /// The service whose scheduler is looked after next.
+    /// The service whose scheduler is looked after next, and when the last one was.
     cursor: usize,
+    ticked: Time,
+    /// Time between two, so that each comes up once a second.
+    tick_every_ns: u64,
     /// Other workers schedule, too.
     has_peers: bool,
 }
 
+impl Default for Services {
+    fn default() -> Self {
+        // address space for all, so that growing never copies
+        let states = Vec::with_capacity(SERVICES_MAX);
+        Self { states, cursor: 0, ticked: Time(0), tick_every_ns: TICK_NS, has_peers: false }
+    }
+}
+
+/// How often each scheduler does its housekeeping.
+const TICK_NS: u64 = Time::from_s(1).0;
+
 impl Services {
+    /// Where they lie, and the size of one.
+    pub fn area(&self) -> (Area, usize) {
+        (Area::of_vec(&self.states), size_of::<Option<ServiceState>>())
+    }
+
     #[inline]
     pub fn get(&self, id: ServiceId) -> Option<&ServiceState> {
         self.states.get(id.index())?.as_ref()
@@ -58,8 +78,12 @@ impl Services {
 
     /// Takes over a service as the control thread describes it now; `None`: it is gone.
     pub fn set(&mut self, id: ServiceId, service: Option<&Arc<Service>>, destinations: &mut Destinations) {
+        if id.index() >= SERVICES_MAX {
+            return;
+        }
         if self.states.len() <= id.index() {
             self.states.resize_with(id.index() + 1, || None);
+            self.tick_every_ns = TICK_NS / self.states.len() as u64;
         }
         let slot = &mut self.states[id.index()];
         let old = slot.as_ref().map(|state| &*state.service);
@@ -82,16 +106,20 @@ impl Services {
         }
     }
 
-    /// Lets the next few schedulers do their housekeeping, one call a second each.
+    /// Lets the next scheduler do its housekeeping when it is its turn: each about once a second, and one at a time.
+    #[inline]
     pub fn tick(&mut self, now: Time) {
-        for _ in 0..self.states.len() / 1000 + 1 {
-            self.cursor += 1;
-            if self.cursor >= self.states.len() {
-                self.cursor = 0;
-            }
-            if let Some(Some(state)) = self.states.get_mut(self.cursor) {
-                state.scheduler.tick(&state.service.plan, now);
-            }
+        if now.since(self.ticked) >= self.tick_every_ns {
+            self.ticked = now;
+            self.tick_next(now);
+        }
+    }
+
+    #[cold]
+    fn tick_next(&mut self, now: Time) {
+        self.cursor = if self.cursor + 1 < self.states.len() { self.cursor + 1 } else { 0 };
+        if let Some(Some(state)) = self.states.get_mut(self.cursor) {
+            state.scheduler.tick(&state.service.plan, now);
         }
     }
 

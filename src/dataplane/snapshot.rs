@@ -5,6 +5,7 @@
 //! drops a snapshot. Parts that did not change are shared with the previous snapshot.
 
 use super::marks::Marks;
+use super::reach::Reach;
 use crate::model::settings::Settings;
 use crate::model::{
     Departures, DestId, Destination, Family, InterfaceId, Persistence, PortId, Protocol, ServiceId, ServiceKey,
@@ -21,7 +22,7 @@ use std::sync::Arc;
 /// Everything a worker knows of the configuration.
 #[derive(Clone, Default)]
 pub struct Snapshot {
-    /// Consecutive, from 1.
+    /// From 1, each one more than the one before; workers skip those that were still waiting when the next one came.
     pub version: u64,
     pub network: Arc<Network>,
     pub settings: Arc<Settings>,
@@ -34,6 +35,17 @@ pub struct Snapshot {
     pub changes: Arc<Changes>,
 }
 
+impl Snapshot {
+    /// The one `before` this is not sent: this one's changes are those of both.
+    pub fn follow(&mut self, before: &Self) {
+        let mut changes = Changes::clone(&self.changes);
+        changes.precede(&before.changes);
+        let locals = &self.network.reach.locals;
+        changes.appeared.retain(|(_, address)| locals.contains_key(address));
+        self.changes = Arc::new(changes);
+    }
+}
+
 /// What differs from the previous snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
@@ -43,6 +55,62 @@ pub struct Changes {
     pub destinations: Vec<DestId>,
     /// Interfaces, addresses, routes or static neighbours.
     pub network: bool,
+    /// Static neighbours.
+    pub neighbours: Vec<NeighbourChange>,
+    /// Virtual addresses that were not there before, where somebody asks for them.
+    pub appeared: Vec<(InterfaceId, IpAddr)>,
+}
+
+impl Changes {
+    /// `before` were made first.
+    fn precede(&mut self, before: &Self) {
+        join(&mut self.services, &before.services);
+        join(&mut self.destinations, &before.destinations);
+        self.network |= before.network;
+        // each of them says what is, so the last one counts
+        self.neighbours.splice(0..0, before.neighbours.iter().copied());
+        self.appeared.splice(0..0, before.appeared.iter().copied());
+    }
+
+    /// Notes what differs between two networks.
+    pub fn compare(&mut self, old: &Network, new: &Network) {
+        self.network = true;
+        self.neighbours = neighbour_changes(old, new);
+        let is_new = |v: &&VirtualAddress| !old.reach.locals.contains_key(&v.address);
+        let appeared = new.virtual_addresses.iter().filter(is_new);
+        self.appeared = appeared.filter_map(|v| Some((v.interface?, v.address))).collect();
+    }
+}
+
+fn join<T: Copy + Ord>(ids: &mut Vec<T>, more: &[T]) {
+    ids.extend_from_slice(more);
+    ids.sort_unstable();
+    ids.dedup();
+}
+
+/// A static neighbour that has another MAC address now, or none: it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeighbourChange {
+    pub interface: InterfaceId,
+    pub address: IpAddr,
+    pub mac: Option<[u8; 6]>,
+}
+
+fn neighbour_changes(old: &Network, new: &Network) -> Vec<NeighbourChange> {
+    let is_same_link = |id: InterfaceId| match (old.interfaces.get(id.index()), new.interfaces.get(id.index())) {
+        (Some(old), Some(new)) => old.is_same_link(new),
+        _ => false,
+    };
+    let by_place = |network: &Network| -> HashMap<_, _> {
+        network.neighbours.iter().map(|n| ((n.interface, n.address), n.mac)).collect()
+    };
+    let (before, after) = (by_place(old), by_place(new));
+    let gone = before.keys().filter(|place| !after.contains_key(*place)).map(|place| (*place, None));
+    // what is known behind a link that changed is forgotten, so there all are new
+    let is_new =
+        |(place, mac): &(&(InterfaceId, IpAddr), &[u8; 6])| before.get(*place) != Some(*mac) || !is_same_link(place.0);
+    let come = after.iter().filter(is_new).map(|(place, mac)| (*place, Some(*mac)));
+    gone.chain(come).map(|((interface, address), mac)| NeighbourChange { interface, address, mac }).collect()
 }
 
 /// A virtual service.
@@ -120,6 +188,14 @@ pub struct Network {
     pub neighbours: Vec<StaticNeighbour>,
     /// Virtual addresses: every address of a service, and where ARP and ND answer for it.
     pub virtual_addresses: Vec<VirtualAddress>,
+    /// What follows from all this; to be made by [`Network::prepare`] when it has changed.
+    pub reach: Arc<Reach>,
+}
+
+impl Network {
+    pub fn prepare(&mut self) {
+        self.reach = Arc::new(Reach::of(self));
+    }
 }
 
 /// A (device, VLAN) pair: a `[[port]]` table.
@@ -137,6 +213,13 @@ pub struct Interface {
     pub udp_checksum_offload: bool,
     /// Own addresses, each with the prefix it is connected to.
     pub addresses: Vec<IpNet>,
+}
+
+impl Interface {
+    /// Neighbours behind one are neighbours behind the other.
+    pub fn is_same_link(&self, other: &Self) -> bool {
+        (self.id, self.port, self.vlan, self.mac) == (other.id, other.port, other.vlan, other.mac)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,5 +272,73 @@ mod tests {
         let plain = directory(&[80]);
         assert_eq!([plain.find(Protocol::Tcp, VIP, 81), plain.find(Protocol::Tcp, VIP, 2000)], [None, None]);
         assert_eq!(plain.find_marked(7, Protocol::Tcp, "2001:db8::1".parse().unwrap(), 81), None, "per family");
+    }
+
+    #[test]
+    fn changes_that_wait_for_each_other_become_one() {
+        let ids = |ids: &[u32]| ids.iter().map(|id| ServiceId(*id)).collect::<Vec<_>>();
+        let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let (first, second) = ((InterfaceId(0), address(1)), (InterfaceId(0), address(2)));
+        let neighbour = |mac| NeighbourChange { interface: InterfaceId(0), address: address(9), mac };
+        let before = Changes {
+            services: ids(&[1, 4]),
+            network: true,
+            neighbours: vec![neighbour(Some([2; 6]))],
+            appeared: vec![first, second],
+            ..Changes::default()
+        };
+        let mut network = Network {
+            virtual_addresses: vec![VirtualAddress { address: address(2), interface: Some(InterfaceId(0)) }],
+            ..Network::default()
+        };
+        network.prepare();
+        let changes = Changes { services: ids(&[0, 4]), neighbours: vec![neighbour(None)], ..Changes::default() };
+        let mut next = Snapshot { network: Arc::new(network), changes: Arc::new(changes), ..Snapshot::default() };
+        next.follow(&Snapshot { changes: Arc::new(before), ..Snapshot::default() });
+        assert_eq!((&next.changes.services, next.changes.network), (&ids(&[0, 1, 4]), true));
+        assert_eq!(next.changes.neighbours, [neighbour(Some([2; 6])), neighbour(None)], "in their order");
+        assert_eq!(next.changes.appeared, [second], "the other one has gone again");
+    }
+
+    #[test]
+    fn static_neighbours_and_new_addresses_are_told_apart_from_what_stays() {
+        let interface = |mac| Interface {
+            id: InterfaceId(0),
+            name: "p".to_owned(),
+            port: PortId(0),
+            vlan: None,
+            mac,
+            mtu: 1500,
+            udp_checksum_offload: false,
+            addresses: vec![],
+        };
+        let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let neighbours = |all: &[(u8, u8)]| -> Vec<_> {
+            let one =
+                |&(last, mac)| StaticNeighbour { interface: InterfaceId(0), address: address(last), mac: [mac; 6] };
+            all.iter().map(one).collect()
+        };
+        let network = |mac, all: &[(u8, u8)], vips: &[u8]| {
+            let vip = |last: &u8| VirtualAddress { address: address(*last), interface: Some(InterfaceId(0)) };
+            let virtual_addresses = vips.iter().map(vip).collect();
+            let interfaces = vec![interface(mac)];
+            let mut network =
+                Network { interfaces, neighbours: neighbours(all), virtual_addresses, ..Network::default() };
+            network.prepare();
+            network
+        };
+        let compare = |old: &Network, new: &Network| {
+            let mut changes = Changes::default();
+            changes.compare(old, new);
+            changes.neighbours.sort_by_key(|change| change.address);
+            let neighbours: Vec<_> = changes.neighbours.iter().map(|n| (n.address, n.mac.map(|mac| mac[0]))).collect();
+            (neighbours, changes.appeared)
+        };
+        let old = network([2; 6], &[(1, 2), (2, 2), (3, 2)], &[10]);
+        let (changed, appeared) = compare(&old, &network([2; 6], &[(1, 2), (2, 4), (4, 2)], &[10, 11]));
+        assert_eq!(changed, [(address(2), Some(4)), (address(3), None), (address(4), Some(2))]);
+        assert_eq!(appeared, [(InterfaceId(0), address(11))]);
+        let (changed, _) = compare(&old, &network([4; 6], &[(1, 2)], &[]));
+        assert_eq!(changed, [(address(1), Some(2)), (address(2), None), (address(3), None)], "behind another link");
     }
 }

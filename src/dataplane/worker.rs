@@ -3,6 +3,7 @@
 use super::director::Director;
 use super::frame::Frame;
 use super::mailbox::{Desk, Mailbox};
+use super::meter::{BurstTimes, Meter, Watch};
 use super::outlet::Outlet;
 use crate::model::limits::BURST;
 use crate::model::{PortId, Time, WorkerCounters};
@@ -45,18 +46,29 @@ pub struct Worker<F: Frame, Q> {
     burst: ArrayVec<F, BURST>,
     idle: Idle,
     empty_polls: u32,
+    meter: Meter,
 }
 
 impl<F: Frame, Q: Queues<F>> Worker<F, Q> {
     pub fn new(director: Director<F>, queues: Q, mailbox: Mailbox, idle: Idle) -> Self {
         let (counters, _) = director.counters();
         let desk = Desk::new(mailbox);
-        Self { director, queues, desk, counters, burst: ArrayVec::new(), idle, empty_polls: 0 }
+        let (burst, meter) = (ArrayVec::new(), Meter::default());
+        Self { director, queues, desk, counters, burst, idle, empty_polls: 0, meter }
+    }
+
+    /// How long its bursts take, for the control thread to read.
+    pub fn burst_times(&self) -> Arc<BurstTimes> {
+        self.meter.times()
     }
 
     /// Polls until told to stop.
-    pub fn run(&mut self, now: impl Fn() -> Time) {
-        while !self.poll(now()) {}
+    pub fn run(&mut self, watch: impl Watch) {
+        let mut now = watch.now();
+        while !self.poll(now) {
+            let began = std::mem::replace(&mut now, watch.now());
+            self.meter.polled(now.since(began), self.empty_polls == 0, &watch);
+        }
     }
 
     /// One round over all queues. True: stop.

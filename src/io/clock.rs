@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::eal::Eal;
+use crate::dataplane::meter::Watch;
 use crate::model::Time;
 
 /// Counts nanoseconds since it was made. Copies agree.
@@ -24,6 +25,23 @@ impl Clock {
     pub fn now(&self) -> Time {
         let passed = ticks().wrapping_sub(self.start);
         Time(((u128::from(passed) * u128::from(self.scale)) >> 32) as u64)
+    }
+}
+
+impl Watch for Clock {
+    #[inline(always)]
+    fn now(&self) -> Time {
+        Clock::now(self)
+    }
+
+    fn preemptions(&self) -> u64 {
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: the kernel fills in the structure it is given, whose bytes may also all be zero; it cannot refuse.
+        let usage = unsafe {
+            libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+            usage.assume_init()
+        };
+        usage.ru_nivcsw as u64
     }
 }
 

@@ -14,6 +14,10 @@ impl Counter {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
     #[inline(always)]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+    #[inline(always)]
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }

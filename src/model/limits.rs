@@ -16,8 +16,12 @@ pub const HEADROOM: usize = 128;
 /// so two neighbours hold more than one buffer's 2 KB.
 pub const SEGMENTS_MAX: usize = 72;
 
-/// Destinations of all services, the trash included: ten thousand services of ten, and as much again.
-pub const DESTINATIONS_MAX: usize = 262_144;
+/// Destinations of all services, the trash included: ten thousand services of ten, and those of several changes of all of
+/// them, which stay in the trash for two minutes.
+pub const DESTINATIONS_MAX: usize = 524_288;
+
+/// Services: ten thousand is a normal case, and a hundred thousand with a server or two each is one, too.
+pub const SERVICES_MAX: usize = 131_072;
 
 /// Frames of one worker that wait for a next hop's MAC address, in all and for one neighbour: the first packets of
 /// a burst of new connections, not a buffer for traffic.

@@ -46,6 +46,11 @@ impl<T> Chunked<T> {
         }
     }
 
+    /// No entry has this index, or a greater one.
+    pub fn end(&self) -> usize {
+        self.chunks.len() * CHUNK
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Arc<T>)> {
         let entries = self.chunks.iter().flat_map(|chunk| chunk.iter());
         entries.enumerate().filter_map(|(i, entry)| entry.as_ref().map(|e| (i, e)))

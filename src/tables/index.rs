@@ -5,7 +5,7 @@
 //! that a look-up stops at the first bucket nothing passed (as in Facebook's F14). No key ever moves, so a handle
 //! found in one stage of a burst is still right in the next.
 
-use super::memory::{Mapping, NoMemory, Zeroed};
+use super::memory::{Area, Mapping, NoMemory, Zeroed};
 
 /// Keys a bucket holds.
 pub const SLOTS: usize = 12;
@@ -90,8 +90,8 @@ impl Index {
         Ok(Self { buckets: Mapping::new_sparse(buckets_for(keys))? })
     }
 
-    pub fn bytes(&self) -> usize {
-        self.buckets.bytes()
+    pub fn area(&self) -> Area {
+        self.buckets.area()
     }
 
     /// The upper half of the hash, scaled to the number of buckets.
@@ -208,6 +208,23 @@ impl Index {
             }
             self.next(&mut place);
         }
+    }
+}
+
+#[cfg(test)]
+impl Index {
+    /// Buckets that a search for this handle looks at.
+    pub fn visited(&self, hash: u64, handle: u32) -> usize {
+        let mut place = self.place(hash);
+        for visited in 1..=self.buckets.len() {
+            let bucket = &self.buckets[place.bucket];
+            let is_here = |slot: usize| bucket.tags[slot] == place.tag && bucket.handles[slot] == handle;
+            if (0..SLOTS).any(is_here) {
+                return visited;
+            }
+            self.next(&mut place);
+        }
+        panic!("{handle} is not there");
     }
 }
 

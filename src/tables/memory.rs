@@ -23,6 +23,68 @@ pub struct Mapping<T: Zeroed> {
     start: NonNull<T>,
     len: usize,
     bytes: usize,
+    pages: Pages,
+}
+
+/// What a table's memory is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// From the huge page pool.
+    Huge,
+    /// The kernel was asked for huge pages, and gives them when it has some.
+    Transparent,
+    /// The table is smaller than a huge page.
+    Small,
+}
+
+/// Address space of a table, for another thread to ask about and to fill. It may outlive the table: then nothing is
+/// known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Area {
+    start: usize,
+    bytes: usize,
+    pub pages: Pages,
+}
+
+/// The kernel's unit of address space; fewer bytes do not matter here.
+const PAGE: usize = 4096;
+
+impl Area {
+    /// The memory that some vector keeps for its entries, those to come included.
+    pub fn of_vec<T>(entries: &Vec<T>) -> Self {
+        let start = (entries.as_ptr() as usize).next_multiple_of(PAGE);
+        let end = entries.as_ptr() as usize + entries.capacity() * size_of::<T>();
+        Self { start, bytes: end.saturating_sub(start) / PAGE * PAGE, pages: Pages::Small }
+    }
+
+    /// Bytes of address space.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes that memory has been taken for.
+    pub fn bytes_used(&self) -> usize {
+        const STEP: usize = 1 << 16;
+        let mut pages = [0_u8; STEP];
+        let used = |from: usize| {
+            let count = STEP.min(self.bytes / PAGE - from);
+            // SAFETY: the kernel writes a byte for each of at most as many pages as there are bytes, whatever lies there.
+            let failed =
+                unsafe { libc::mincore((self.start + from * PAGE) as *mut _, count * PAGE, pages.as_mut_ptr()) };
+            if failed == 0 { pages[..count].iter().filter(|page| **page & 1 != 0).count() } else { 0 }
+        };
+        (0..self.bytes / PAGE).step_by(STEP).map(used).sum::<usize>() * PAGE
+    }
+
+    /// Has memory taken for the first `bytes`, so that whoever first writes there need not wait for the kernel. What is
+    /// in them stays. Nothing happens where the kernel cannot do it (before Linux 5.14) or has no memory.
+    pub fn fill(&self, bytes: usize) {
+        let bytes = bytes.min(self.bytes).next_multiple_of(PAGE).min(self.bytes);
+        if bytes > 0 {
+            // SAFETY: this changes no content; where no memory of ours lies any more, the kernel says so.
+            unsafe { libc::madvise(self.start as *mut _, bytes, libc::MADV_POPULATE_WRITE) };
+        }
+    }
 }
 
 // SAFETY: a Mapping owns its memory like a Box<[T]>.
@@ -47,31 +109,36 @@ impl<T: Zeroed> Mapping<T> {
     /// Memory for `len` entries. Address space is taken at once, physical memory as it is touched (from the huge page
     /// pool: reserved at once, so that a later touch cannot fail).
     pub fn new(len: usize) -> Result<Self, NoMemory> {
-        Self::over(len, |bytes, huge| match huge {
-            true => map(bytes, libc::MAP_HUGETLB).or_else(|_| map(bytes, 0)),
-            false => map(bytes, 0),
+        Self::over(len, |bytes, pages| {
+            let huge = if pages == Pages::Transparent { map(bytes, libc::MAP_HUGETLB).ok() } else { None };
+            huge.map_or_else(|| Ok((map(bytes, 0)?, pages)), |start| Ok((start, Pages::Huge)))
         })
     }
 
     /// Memory for `len` entries of which perhaps none is ever used: nothing is reserved, also of the huge page pool.
     pub fn new_sparse(len: usize) -> Result<Self, NoMemory> {
-        Self::over(len, |bytes, _| map(bytes, libc::MAP_NORESERVE))
+        Self::over(len, |bytes, pages| Ok((map(bytes, libc::MAP_NORESERVE)?, pages)))
     }
 
     fn over(
         len: usize,
-        map: impl Fn(usize, bool) -> Result<NonNull<libc::c_void>, std::io::Error>,
+        map: impl Fn(usize, Pages) -> Result<(NonNull<libc::c_void>, Pages), std::io::Error>,
     ) -> Result<Self, NoMemory> {
         const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0) };
         let wanted = len.saturating_mul(size_of::<T>()).max(1);
-        let huge = wanted >= HUGE_PAGE;
-        let bytes = wanted.checked_next_multiple_of(if huge { HUGE_PAGE } else { 4096 }).unwrap_or(usize::MAX);
-        let start = map(bytes, huge).map_err(|source| NoMemory { mib: bytes >> 20, source })?;
-        if huge {
+        let (pages, page) = if wanted >= HUGE_PAGE { (Pages::Transparent, HUGE_PAGE) } else { (Pages::Small, PAGE) };
+        let bytes = wanted.checked_next_multiple_of(page).unwrap_or(usize::MAX);
+        let (start, pages) = map(bytes, pages).map_err(|source| NoMemory { mib: bytes >> 20, source })?;
+        if pages == Pages::Transparent {
             // SAFETY: start..start+bytes is the mapping just made; the advice changes no content.
             unsafe { libc::madvise(start.as_ptr(), bytes, libc::MADV_HUGEPAGE) };
         }
-        Ok(Self { start: start.cast(), len, bytes })
+        Ok(Self { start: start.cast(), len, bytes, pages })
+    }
+
+    /// Where it lies.
+    pub fn area(&self) -> Area {
+        Area { start: self.start.as_ptr() as usize, bytes: self.bytes, pages: self.pages }
     }
 
     /// Asks the processor to fetch the first cache line of an entry, to be written soon. An entry that is not there is no
@@ -153,6 +220,31 @@ mod tests {
             mapping[len - 1] = 7;
             assert_eq!(mapping[len - 1], 7);
         }
+    }
+
+    #[test]
+    fn memory_is_used_where_it_was_written_or_filled_and_its_content_stays() {
+        let mut mapping = Mapping::<u64>::new_sparse(1000 * PAGE / 8).unwrap();
+        let area = mapping.area();
+        assert_eq!((area.bytes(), area.bytes_used()), (mapping.bytes(), 0));
+        mapping[5] = 7;
+        let written = area.bytes_used();
+        assert!(written == PAGE || written == HUGE_PAGE, "{written}");
+        area.fill(area.bytes() / 2 + 1);
+        assert!(area.bytes_used() > area.bytes() / 2, "needs Linux 5.14");
+        assert_eq!((mapping[5], mapping[6]), (7, 0));
+        area.fill(usize::MAX);
+        assert_eq!(area.bytes_used(), area.bytes());
+        drop(mapping);
+        area.fill(1);
+    }
+
+    #[test]
+    fn a_vectors_whole_pages_are_its_area() {
+        let entries = Vec::<u64>::with_capacity(1 << 20);
+        let bytes = Area::of_vec(&entries).bytes();
+        assert!(bytes <= 8 << 20 && bytes >= (8 << 20) - 2 * PAGE, "{bytes}");
+        assert_eq!(Area::of_vec(&Vec::<u64>::new()).bytes(), 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! publishing. No policy.
 pub mod chunked;
 pub mod connections;
+pub mod histogram;
 pub mod index;
 pub mod lpm;
 pub mod memory;

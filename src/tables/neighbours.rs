@@ -4,8 +4,10 @@
 //! used) probed → reachable again or failed. Who asks and who answers is the caller's business; this file only keeps
 //! state and says what is due.
 
+use super::index::Index;
+use super::memory::NoMemory;
 use crate::model::{InterfaceId, Time};
-use hashbrown::HashMap;
+use crate::wire::address::fold;
 use std::net::IpAddr;
 
 /// A neighbour's number; valid while the table's [`Neighbours::epoch`] stays the same.
@@ -94,19 +96,47 @@ pub enum Due {
     Removed,
 }
 
-/// The neighbour table.
-#[derive(Debug, Default)]
+/// The neighbour table. Its memory is there from the start, as address space, so that none has to wait for more.
 pub struct Neighbours {
     entries: Vec<Option<Neighbour>>,
-    numbers: HashMap<(InterfaceId, IpAddr), u32>,
+    /// Entries by interface and address.
+    numbers: Index,
+    seed: u64,
+    len: usize,
     free: Vec<u32>,
     /// Where the next maintenance goes on.
     cursor: usize,
     epoch: u32,
     reach_epoch: u32,
+    /// By interface: what was confirmed before is doubted. Maintenance comes round to it.
+    doubted: Vec<Time>,
 }
 
 impl Neighbours {
+    /// `seed` should be random, as for connections.
+    pub fn new(seed: u64) -> Result<Self, NoMemory> {
+        Ok(Self {
+            entries: Vec::with_capacity(NEIGHBOURS_MAX),
+            numbers: Index::new_sparse(NEIGHBOURS_MAX)?,
+            seed,
+            len: 0,
+            free: Vec::with_capacity(NEIGHBOURS_MAX),
+            cursor: 0,
+            epoch: 0,
+            reach_epoch: 0,
+            doubted: vec![],
+        })
+    }
+
+    fn hash(&self, interface: InterfaceId, address: IpAddr) -> u64 {
+        let bits = match address {
+            IpAddr::V4(v4) => v4.to_bits().into(),
+            IpAddr::V6(v6) => v6.to_bits(),
+        };
+        let high = fold((bits >> 64) as u64 ^ self.seed, u64::from(interface.0) ^ self.seed.rotate_left(32) | 1);
+        fold(bits as u64 ^ high, self.seed | 1)
+    }
+
     /// Changes whenever a number may have become invalid.
     #[inline(always)]
     pub fn epoch(&self) -> u32 {
@@ -120,7 +150,7 @@ impl Neighbours {
     }
 
     pub fn len(&self) -> usize {
-        self.numbers.len()
+        self.len
     }
 
     /// Entries and the gaps between them: what a full round looks at.
@@ -129,7 +159,7 @@ impl Neighbours {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.numbers.is_empty()
+        self.len == 0
     }
 
     /// Entries from `cursor` on, for listings: looks at `look_at` at most, and says where to go on.
@@ -140,7 +170,8 @@ impl Neighbours {
     }
 
     pub fn find(&self, interface: InterfaceId, address: IpAddr) -> Option<NeighbourId> {
-        self.numbers.get(&(interface, address)).map(|&n| NeighbourId(n))
+        let is_it = |n| self.get(NeighbourId(n)).is_some_and(|e| (e.interface, e.address) == (interface, address));
+        self.numbers.find(self.hash(interface, address), is_it).map(NeighbourId)
     }
 
     /// `None` for a number from another epoch.
@@ -170,7 +201,7 @@ impl Neighbours {
         state: State,
         now: Time,
     ) -> Option<NeighbourId> {
-        if self.numbers.len() >= NEIGHBOURS_MAX {
+        if self.len >= NEIGHBOURS_MAX {
             return None;
         }
         let entry = Neighbour {
@@ -191,23 +222,28 @@ impl Neighbours {
             self.entries.len() as u32 - 1
         });
         self.entries[number as usize] = Some(entry);
-        self.numbers.insert((interface, address), number);
+        self.len += 1;
+        if !self.numbers.insert(self.hash(interface, address), number) {
+            // does not happen: there is room for as many as there may be
+            self.remove(number as usize);
+            return None;
+        }
         Some(NeighbourId(number))
     }
 
-    /// The configuration's entries; those it no longer has become ordinary ones, to be confirmed.
-    pub fn set_static(&mut self, wanted: impl Iterator<Item = (InterfaceId, IpAddr, [u8; 6])>, now: Time) {
-        self.reach_epoch = self.reach_epoch.wrapping_add(1);
-        for entry in self.entries.iter_mut().flatten().filter(|e| e.state == State::Static) {
-            (entry.state, entry.since, entry.probes) = (State::Probe, now, 0);
-        }
-        for (interface, address, mac) in wanted {
-            match self.find(interface, address).and_then(|id| self.get_mut(id)) {
-                Some(entry) => (entry.state, entry.mac) = (State::Static, mac),
-                None => {
-                    self.add(interface, address, mac, State::Static, now);
-                }
+    /// An entry of the configuration's; one that it no longer has (`None`) becomes an ordinary one, to be confirmed.
+    pub fn set_static(&mut self, interface: InterfaceId, address: IpAddr, mac: Option<[u8; 6]>, now: Time) {
+        match (self.find(interface, address).and_then(|id| self.get_mut(id)), mac) {
+            (Some(entry), Some(mac)) => {
+                let is_new = !entry.is_usable() || entry.mac != mac;
+                (entry.state, entry.mac) = (State::Static, mac);
+                self.reach_epoch = self.reach_epoch.wrapping_add(is_new.into());
             }
+            (Some(entry), None) if entry.state == State::Static => {
+                (entry.state, entry.since, entry.probes) = (State::Probe, now, 0);
+            }
+            (None, Some(mac)) => _ = self.add(interface, address, mac, State::Static, now),
+            (_, None) => {}
         }
     }
 
@@ -224,7 +260,8 @@ impl Neighbours {
 
     fn remove(&mut self, number: usize) -> Option<Neighbour> {
         let entry = self.entries[number].take()?;
-        self.numbers.remove(&(entry.interface, entry.address));
+        self.numbers.remove(self.hash(entry.interface, entry.address), number as u32);
+        self.len -= 1;
         self.free.push(number as u32);
         self.epoch = self.epoch.wrapping_add(1);
         self.reach_epoch = self.reach_epoch.wrapping_add(1);
@@ -264,13 +301,12 @@ impl Neighbours {
         }
     }
 
-    /// What is known behind these interfaces is to be confirmed soon: a link came up.
-    pub fn doubt(&mut self, now: Time, is_meant: impl Fn(InterfaceId) -> bool) {
-        let learnt = |e: &&mut Neighbour| e.state == State::Reachable && is_meant(e.interface);
-        for entry in self.entries.iter_mut().flatten().filter(learnt) {
-            (entry.state, entry.since, entry.probes) =
-                (State::Probe, Time(now.0.saturating_sub(RETRANSMIT_MS * 1_000_000)), 0);
+    /// What is known behind this interface is to be confirmed soon: a link came up.
+    pub fn doubt(&mut self, interface: InterfaceId, now: Time) {
+        if self.doubted.len() <= interface.index() {
+            self.doubted.resize(interface.index() + 1, Time(0));
         }
+        self.doubted[interface.index()] = now;
     }
 
     /// Looks at up to `look_at` entries and says what is due about them.
@@ -279,6 +315,7 @@ impl Neighbours {
             self.cursor = if self.cursor + 1 < self.entries.len() { self.cursor + 1 } else { 0 };
             let Some(entry) = self.entries[self.cursor].as_mut() else { continue };
             let id = NeighbourId(self.cursor as u32);
+            entry.doubt(self.doubted.get(entry.interface.index()).copied().unwrap_or_default(), now);
             match entry.step(now) {
                 Some(Due::Removed) => {
                     if let Some(gone) = self.remove(id.0 as usize) {
@@ -296,6 +333,13 @@ impl Neighbours {
 }
 
 impl Neighbour {
+    fn doubt(&mut self, before: Time, now: Time) {
+        if self.state == State::Reachable && self.since < before {
+            (self.state, self.since, self.probes) =
+                (State::Probe, Time(now.0.saturating_sub(RETRANSMIT_MS * 1_000_000)), 0);
+        }
+    }
+
     fn step(&mut self, now: Time) -> Option<Due> {
         if std::mem::take(&mut self.used) {
             self.used_at = now;
@@ -354,7 +398,7 @@ mod tests {
 
     #[test]
     fn an_unanswered_question_is_asked_three_times_and_then_fails_and_goes() {
-        let mut table = Neighbours::default();
+        let mut table = Neighbours::new(7).unwrap();
         let id = table.find_or_add(ON, address(1), Time(0)).unwrap();
         table.asked(id, Time(0));
         let broadcast = Due::Ask { unicast: false };
@@ -365,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_used_neighbour_is_confirmed_directly_and_stays_usable_meanwhile() {
-        let mut table = Neighbours::default();
+        let mut table = Neighbours::new(7).unwrap();
         let id = table.confirm(ON, address(1), MAC, true, Time(0)).unwrap();
         let seen = run(&mut table, 0, 30_500, true);
         assert_eq!(seen, [(30_000, Due::Ask { unicast: true })]);
@@ -376,7 +420,7 @@ mod tests {
 
     #[test]
     fn what_frames_to_neighbours_carry_has_an_epoch() {
-        let mut table = Neighbours::default();
+        let mut table = Neighbours::new(7).unwrap();
         let mut last = table.reach_epoch();
         let mut has_changed =
             |table: &Neighbours| std::mem::replace(&mut last, table.reach_epoch()) != table.reach_epoch();
@@ -393,7 +437,7 @@ mod tests {
         run(&mut table, 30_500, 64_000, true);
         assert_eq!(table.get(id).map(|n| n.state), Some(State::Failed));
         assert!(has_changed(&table), "it does not answer");
-        table.set_static([(ON, address(1), MAC)].into_iter(), Time::from_ms(64_000));
+        table.set_static(ON, address(1), Some(MAC), Time::from_ms(64_000));
         assert!(has_changed(&table), "the configuration knows it");
         table.forget(|_| true);
         assert!(has_changed(&table), "it is gone");
@@ -401,7 +445,7 @@ mod tests {
 
     #[test]
     fn an_unused_neighbour_goes_quietly_and_its_number_is_known_to_be_stale() {
-        let mut table = Neighbours::default();
+        let mut table = Neighbours::new(7).unwrap();
         table.confirm(ON, address(1), MAC, true, Time(0));
         let epoch = table.epoch();
         let seen = run(&mut table, 0, 301_000, false);
@@ -411,19 +455,19 @@ mod tests {
 
     #[test]
     fn a_static_neighbour_never_changes_until_the_configuration_drops_it() {
-        let mut table = Neighbours::default();
-        table.set_static([(ON, address(1), MAC)].into_iter(), Time(0));
+        let mut table = Neighbours::new(7).unwrap();
+        table.set_static(ON, address(1), Some(MAC), Time(0));
         table.confirm(ON, address(1), [9; 6], true, Time(0));
         let id = table.find(ON, address(1)).unwrap();
         assert_eq!(table.get(id).unwrap().mac, MAC);
         assert_eq!(run(&mut table, 0, 100_000, true), []);
-        table.set_static([].into_iter(), Time::from_ms(100_000));
+        table.set_static(ON, address(1), None, Time::from_ms(100_000));
         assert_eq!(table.get(id).unwrap().state, State::Probe);
     }
 
     #[test]
     fn a_full_table_takes_no_more() {
-        let mut table = Neighbours::default();
+        let mut table = Neighbours::new(7).unwrap();
         for i in 0..NEIGHBOURS_MAX as u32 {
             assert!(table.find_or_add(ON, IpAddr::from(i.to_be_bytes()), Time(0)).is_some());
         }

@@ -22,8 +22,8 @@ const CLIENTS_MAX: usize = 16;
 /// How long a client may neither send a request nor take its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How soon to ask again for a page that was not ready: a worker answers between two bursts.
-const RETRY: Duration = Duration::from_millis(1);
+/// How soon to ask again for what was not ready: a worker answers between two bursts.
+const RETRY: Duration = Duration::from_micros(100);
 
 /// How long nobody is let in after that failed: it costs a client a wait, and the control thread nothing.
 const BREATHER: Duration = Duration::from_millis(500);

@@ -202,8 +202,6 @@ pub struct WorkerView {
     /// Entries of its connection table.
     pub connections: u64,
     pub capacity: u64,
-    /// Memory of the connection table.
-    pub table_bytes: u64,
     pub connections_created: u64,
     pub connections_expired: u64,
     pub received: u64,
@@ -228,6 +226,37 @@ pub struct WorkerView {
     /// Times a port's link came up.
     #[serde(default)]
     pub link_ups: u64,
+    #[serde(default)]
+    pub burst_times: BurstTimesView,
+    /// The connection tables of both families.
+    #[serde(default)]
+    pub tables: Vec<TableView>,
+}
+
+/// Memory of a connection table, its index and timers included.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableView {
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// Memory taken: all of it with the family's first service.
+    pub bytes_used: u64,
+    /// Address space.
+    pub bytes_reserved: u64,
+    /// `huge`: from the huge page pool; `transparent`: the kernel was asked for huge pages; `small`.
+    pub pages: String,
+}
+
+/// How long bursts took, from one poll that brought packets to the next.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BurstTimesView {
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+    pub p9999_ns: u64,
+    pub max_ns: u64,
+    /// Long bursts in which the kernel gave the core to another thread: in none of the figures.
+    pub preempted: u64,
+    /// Pairs: nanoseconds, and the bursts that took at most so many, and more than the pair before says.
+    pub histogram: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -279,7 +279,8 @@ keys! {
     }
     Connections {
         "capacity_per_worker" Number(1, CAPACITY_MAX), "connections", Default("1_000_000"), "", "4_000_000", Restart,
-            "Connections a worker can hold, about 80 bytes each: address space at the start, memory as they come. New \
+            "Connections of each address family that a worker can hold. A family's table gets all its memory with its \
+             first service, on huge pages where there are some: 80 bytes a connection for IPv4, 144 for IPv6. New \
              connections beyond are dropped as `table_full`, existing ones go on.";
     }
     Timeouts {

@@ -2,6 +2,7 @@
 
 use super::RunError;
 use crate::control::config::Config;
+use crate::model::Family;
 use crate::model::limits::{BURST, FRAGMENT_BUFFERS_MAX, HELD_MAX};
 use std::fs;
 
@@ -11,8 +12,9 @@ pub const DESCRIPTORS: usize = 1024;
 pub const BUFFER_BYTES: usize = 2560;
 /// What DPDK needs for itself: rings, driver structures, fragmentation of its heap.
 const DPDK_OWN_MB: usize = 96;
-/// An IPv4 connection with its share of the index, as `tables::connections` tests it.
-const CONNECTION_BYTES: u64 = 80;
+/// A connection with its share of the index, as `tables::connections` tests it.
+const CONNECTION_BYTES_V4: u64 = 80;
+const CONNECTION_BYTES_V6: u64 = 144;
 
 /// Frames that can be somewhere at once: in the descriptors of every queue, in bursts under way, waiting for next hops
 /// or for the rest of their packet, in the workers' caches.
@@ -31,12 +33,22 @@ pub fn dpdk_mb(config: &Config, workers: usize) -> usize {
     ((frames(config, workers) as usize * BUFFER_BYTES) >> 20) + DPDK_OWN_MB
 }
 
-/// Of the connection tables, when they are full.
-pub fn table_bytes(config: &Config, workers: usize) -> u64 {
-    u64::from(config.connections.capacity_per_worker) * CONNECTION_BYTES * workers as u64
+/// Bytes a connection of each family that has services; without any, as if there were IPv4's.
+fn connection_bytes(config: &Config) -> u64 {
+    let has = |family| config.services.iter().any(|service| service.key.family() == family);
+    match (has(Family::V4), has(Family::V6)) {
+        (_, false) => CONNECTION_BYTES_V4,
+        (false, true) => CONNECTION_BYTES_V6,
+        (true, true) => CONNECTION_BYTES_V4 + CONNECTION_BYTES_V6,
+    }
 }
 
-/// Whether the connection tables can fit: memory is taken as connections come, too late to refuse anything then.
+/// Of the connection tables.
+pub fn table_bytes(config: &Config, workers: usize) -> u64 {
+    u64::from(config.connections.capacity_per_worker) * connection_bytes(config) * workers as u64
+}
+
+/// Whether the connection tables can fit.
 pub fn check_room(config: &Config, workers: usize) -> Result<(), RunError> {
     let capacity = u64::from(config.connections.capacity_per_worker);
     let needed = table_bytes(config, workers);
@@ -46,10 +58,15 @@ pub fn check_room(config: &Config, workers: usize) -> Result<(), RunError> {
              available; write at most {}",
             needed >> 20,
             available >> 20,
-            available / CONNECTION_BYTES / workers as u64,
+            available / connection_bytes(config) / workers as u64,
         ))),
         _ => Ok(()),
     }
+}
+
+/// Whether a table can get all of its memory.
+pub fn is_available(bytes: usize) -> bool {
+    available_bytes().is_none_or(|available| bytes as u64 <= available)
 }
 
 /// What the kernel can give away, free huge pages included.

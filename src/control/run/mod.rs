@@ -15,6 +15,7 @@ use self::signals::{Signal, Signals};
 use super::api::server::{Server, ServerError};
 use super::commands::Commands;
 use super::config::{Config, ConfigError};
+use super::source::Runtime as _;
 use super::state::{Error as StateError, State};
 use crate::io::arguments::EalConfig;
 use crate::io::clock::Clock;
@@ -22,6 +23,7 @@ use crate::io::eal::{self, Eal};
 use crate::io::failure::EalError;
 use crate::io::mempool::PoolError;
 use crate::io::port::PortError;
+use crate::model::Time;
 use crate::tables::memory::NoMemory;
 use std::path::Path;
 use std::sync::Arc;
@@ -63,8 +65,11 @@ impl RunError {
 
 /// How long the control thread sleeps when nobody wants anything: the pace of acknowledgements and the trash.
 const TURN: Duration = Duration::from_millis(100);
-/// While workers owe an answer.
-const TURN_WAITING: Duration = Duration::from_millis(1);
+/// While workers owe an answer: they answer between two bursts.
+const TURN_WAITING: Duration = Duration::from_micros(200);
+
+/// How often the trash, and a part of the rates, are looked at.
+const COLLECT_EVERY: Time = Time::from_ms(100);
 
 /// Runs the director until SIGTERM or SIGINT.
 pub fn run(config_path: &Path, socket: &Path) -> Result<(), RunError> {
@@ -109,6 +114,7 @@ fn serve(
     signals: &Signals,
     commands: &mut Commands<Running>,
 ) -> Result<(), RunError> {
+    let mut collected = Time(0);
     loop {
         let turn = if commands.runtime.is_waiting() { TURN_WAITING } else { TURN };
         let ready = server
@@ -122,8 +128,12 @@ fn serve(
             }
         }
         commands.runtime.turn()?;
-        let references = commands.runtime.references();
-        commands.collect(&references);
+        let now = commands.runtime.now();
+        if now.since(collected) >= COLLECT_EVERY.0 {
+            collected = now;
+            let references = commands.runtime.references();
+            commands.collect(&references);
+        }
     }
 }
 

@@ -1,22 +1,26 @@
 //! The running director as commands see it: counters to show, snapshots to publish, questions to workers.
 
 use super::ports::Device;
-use super::workers::WorkerHandle;
+use super::workers::{WorkerHandle, prepare};
 use super::{Clock, RunError};
-use crate::control::api::views::{ConnectionView, DestCounts, EngineView, NeighbourView, PortView, WorkerView};
+use crate::control::api::views::{
+    BurstTimesView, ConnectionView, DestCounts, EngineView, NeighbourView, PortView, TableView, WorkerView,
+};
 use crate::control::config::Config;
 use crate::control::source::{ConnectionCursor, ConnectionPage, Runtime, Source};
 use crate::control::state::State;
 use crate::dataplane::listing::ConnectionRow;
 use crate::dataplane::mailbox::{NeighbourRow, Reply, Request};
+use crate::dataplane::meter::BurstTimes;
 use crate::dataplane::snapshot::Snapshot;
 use crate::io::rss::{Spread, field_names};
 use crate::model::limits::DESTINATIONS_MAX;
-use crate::model::{DestCounters, DestId, DropReason, PersistenceEngine, PortId, Time, WorkerCounters};
+use crate::model::{DestCounters, DestId, DropReason, PersistenceEngine, PortId, Time, WorkerCounters, WorkerId};
+use crate::tables::histogram::quantile_ns;
+use crate::tables::memory::{Area, Pages};
 use crate::tables::neighbours::NEIGHBOURS_MAX;
 use crate::wire::ethernet::MacAddr;
 use hashbrown::HashMap;
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::Poll;
@@ -31,9 +35,11 @@ pub struct Running {
     devices: Vec<Device>,
     links: Vec<bool>,
     workers: Vec<WorkerHandle>,
-    /// Snapshots that are still to be sent; the next one goes when every worker has the one before.
-    queue: VecDeque<Arc<Snapshot>>,
+    /// The snapshot that is still to be sent, when every worker has the one before; a later one takes its place.
+    next: Option<Snapshot>,
     unacknowledged: usize,
+    /// The number of the one that was sent last.
+    sent: u64,
     latest: Snapshot,
     neighbours: Vec<NeighbourRow>,
     asked_neighbours: bool,
@@ -60,8 +66,9 @@ impl Running {
             devices,
             asked_pages: vec![None; workers.len()],
             workers,
-            queue: VecDeque::new(),
+            next: None,
             unacknowledged: 0,
+            sent: state.snapshot().version,
             latest: state.snapshot().clone(),
             neighbours: vec![],
             asked_neighbours: false,
@@ -72,7 +79,7 @@ impl Running {
 
     /// Whether workers owe an answer.
     pub fn is_waiting(&self) -> bool {
-        self.unacknowledged > 0 || !self.queue.is_empty() || self.asked_pages.iter().any(Option::is_some)
+        self.unacknowledged > 0 || self.next.is_some() || self.asked_pages.iter().any(Option::is_some)
     }
 
     /// Takes answers, sends what waits, looks at links.
@@ -133,7 +140,8 @@ impl Running {
         if self.unacknowledged > 0 {
             return;
         }
-        let Some(snapshot) = self.queue.pop_front() else { return };
+        let Some(snapshot) = self.next.take().map(Arc::new) else { return };
+        self.sent = snapshot.version;
         for worker in &self.workers {
             // one snapshot is under way at a time, so there is room
             if worker.mailbox.ask(Request::Snapshot(snapshot.clone())).is_ok() {
@@ -195,6 +203,36 @@ fn connection_view(row: &ConnectionRow) -> ConnectionView {
             name: PersistenceEngine::Sip.name().to_owned(),
             data: String::from_utf8_lossy(data).into_owned(),
         }),
+    }
+}
+
+fn table_view(family: &str, areas: [Area; 2]) -> TableView {
+    let pages = |pages| areas.iter().any(|area| area.pages == pages);
+    TableView {
+        family: family.to_owned(),
+        bytes_used: areas.iter().map(Area::bytes_used).sum::<usize>() as u64,
+        bytes_reserved: areas.iter().map(Area::bytes).sum::<usize>() as u64,
+        pages: match () {
+            () if pages(Pages::Small) => "small",
+            () if pages(Pages::Transparent) => "transparent",
+            () => "huge",
+        }
+        .to_owned(),
+    }
+}
+
+fn burst_times_view(times: &BurstTimes) -> BurstTimesView {
+    let filled = times.undisturbed.filled();
+    let max_ns = times.undisturbed.max_ns();
+    // a bucket's greatest time may be more than the greatest there was
+    let quantile = |per_10_000| quantile_ns(&filled, per_10_000).min(max_ns);
+    BurstTimesView {
+        p50_ns: quantile(5000),
+        p99_ns: quantile(9900),
+        p9999_ns: quantile(9999),
+        max_ns,
+        preempted: times.preempted.get(),
+        histogram: filled,
     }
 }
 
@@ -282,7 +320,6 @@ impl Source for Running {
                 core: worker.core as u32,
                 connections: connections_created.get().wrapping_sub(connections_expired.get()),
                 capacity: worker.capacity.into(),
-                table_bytes: worker.table_bytes as u64,
                 connections_created: connections_created.get(),
                 connections_expired: connections_expired.get(),
                 received: received.get(),
@@ -299,6 +336,11 @@ impl Source for Running {
                 fragments_created: fragments_created.get(),
                 bursts: bursts.get(),
                 link_ups: link_ups.get(),
+                burst_times: burst_times_view(&worker.burst_times),
+                tables: vec![
+                    table_view("ipv4", worker.areas.connections.v4),
+                    table_view("ipv6", worker.areas.connections.v6),
+                ],
             }
         };
         self.workers.iter().enumerate().map(view).collect()
@@ -343,8 +385,19 @@ impl Runtime for Running {
 
     fn publish(&mut self, snapshot: &Snapshot) {
         self.latest = snapshot.clone();
-        self.queue.push_back(Arc::new(snapshot.clone()));
+        for (worker, id) in self.workers.iter_mut().zip(0..) {
+            prepare(&mut worker.areas, WorkerId(id), snapshot);
+        }
+        let mut next = snapshot.clone();
+        if let Some(waiting) = self.next.take() {
+            next.follow(&waiting);
+        }
+        self.next = Some(next);
         self.send_snapshot();
+    }
+
+    fn is_in_force(&self, version: u64) -> bool {
+        self.sent >= version && self.unacknowledged == 0
     }
 }
 

@@ -1,10 +1,12 @@
 //! Workers: made with everything they need, launched on their cores, stopped through their mailboxes.
 
 use super::ports::PortQueues;
-use super::{Clock, Config, Eal, RunError};
+use super::{Clock, Config, Eal, RunError, memory};
+use crate::dataplane::areas::Areas;
 use crate::dataplane::destinations::SharedCounters;
 use crate::dataplane::director::{Director, Parameters};
 use crate::dataplane::mailbox::{Mailbox, Request};
+use crate::dataplane::meter::BurstTimes;
 use crate::dataplane::peers::Board;
 use crate::dataplane::snapshot::Snapshot;
 use crate::dataplane::worker::{Idle, Worker};
@@ -22,7 +24,8 @@ pub struct WorkerHandle {
     pub mailbox: Mailbox,
     pub counters: Arc<WorkerCounters>,
     pub destinations: SharedCounters,
-    pub table_bytes: usize,
+    pub burst_times: Arc<BurstTimes>,
+    pub areas: Areas,
     run: Option<WorkerRun<()>>,
     ended: Arc<AtomicBool>,
 }
@@ -60,14 +63,35 @@ pub fn make(
         if let Some(board) = &board {
             director.join(board, worker);
         }
+        let mut areas = director.areas();
+        prepare(&mut areas, worker, first);
         director.pick_up_at_once(first.clone());
         let (counters, destinations) = director.counters();
-        let table_bytes = director.connections().bytes();
-        let (mailbox, ended) = (Mailbox::default(), Arc::default());
-        let handle = WorkerHandle { core, capacity, mailbox, counters, destinations, table_bytes, run: None, ended };
+        let handle = WorkerHandle {
+            core,
+            capacity,
+            mailbox: Mailbox::default(),
+            counters,
+            destinations,
+            burst_times: Arc::default(),
+            areas,
+            run: None,
+            ended: Arc::default(),
+        };
         Ok((director, handle))
     };
     cores.iter().enumerate().map(make).collect()
+}
+
+/// Has memory taken for what a snapshot is going to need of a worker's tables.
+pub fn prepare(areas: &mut Areas, worker: WorkerId, snapshot: &Snapshot) {
+    for family in areas.prepare(snapshot, memory::is_available) {
+        tracing::warn!(
+            "worker {}: too little memory to take that of the {family:?} connection table now; the first connections of an \
+             entry will be slower. Lower capacity_per_worker in [connections], or free some memory",
+            worker.0
+        );
+    }
 }
 
 /// Random numbers for a table's hash.
@@ -100,9 +124,10 @@ pub fn launch(
         let transmit = transmit.iter_mut().filter_map(Iterator::next);
         let queues = WorkerQueues::new(receive.collect(), transmit.collect(), pool.allocator());
         let mut worker = Worker::new(director, queues, handle.mailbox.clone(), idle);
+        handle.burst_times = worker.burst_times();
         let ended = EndMark(handle.ended.clone());
         handle.run = Some(eal.launch(number, move || {
-            worker.run(|| clock.now());
+            worker.run(clock);
             drop(ended);
         })?);
         handles.push(handle);

@@ -6,6 +6,7 @@ use super::trash::TrashKey;
 use super::{Draft, State, check};
 use crate::control::config::DestinationConfig;
 use crate::dataplane::snapshot::Service;
+use crate::model::limits::DESTINATIONS_MAX;
 use crate::model::{Departures, DestId, Destination, Forward, ServiceId, ServiceKey, Time};
 use crate::sched::Candidate;
 use std::net::SocketAddr;
@@ -88,17 +89,18 @@ impl Draft {
     ) -> Result<Candidate, Error> {
         check_destination(key, config)?;
         let timeouts = self.timeouts_id(departures.timeouts)?;
-        let id = self.dest_id(TrashKey { service: *key, address: config.address, port: config.port });
+        let id = self.dest_id(TrashKey { service: *key, address: config.address, port: config.port })?;
         self.set_destination(Destination { departures, timeouts, ..describe(id, service, config) });
         let DestinationConfig { address, port, weight, .. } = *config;
         // the kernel takes the weight as the last positive one here, also when it is 0 (__ip_vs_update_dest)
         Ok(Candidate { id, weight, last_weight: weight, address, port })
     }
 
-    fn dest_id(&mut self, key: TrashKey) -> DestId {
+    fn dest_id(&mut self, key: TrashKey) -> Result<DestId, Error> {
         let revived =
             if self.state.trash.contains(&key) { Arc::make_mut(&mut self.state.trash).take(&key) } else { None };
-        revived.unwrap_or_else(|| DestId(self.state.dest_ids.take()))
+        let id = revived.unwrap_or_else(|| DestId(self.state.dest_ids.take()));
+        if id.index() < DESTINATIONS_MAX { Ok(id) } else { Err(Error::TooManyDestinations) }
     }
 
     /// The destination behind `candidate` becomes what `new` says.

@@ -25,6 +25,10 @@ pub enum Error {
     Refused(String, Refusal),
     #[error("services have more than {max} different sets of timeouts of their own", max = crate::model::limits::TIMEOUT_SETS_MAX)]
     TooManyTimeouts,
+    #[error("there are more than {max} services", max = crate::model::limits::SERVICES_MAX)]
+    TooManyServices,
+    #[error("services have more than {max} destinations in all, those removed while connections use them included", max = crate::model::limits::DESTINATIONS_MAX)]
+    TooManyDestinations,
     #[error("services on {0} name different ports; one address is answered for on one port only")]
     PortConflict(std::net::IpAddr),
     /// Each says so itself.

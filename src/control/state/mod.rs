@@ -199,22 +199,23 @@ impl Draft {
 
     /// The changed state with its next snapshot; `None` when nothing changed.
     fn finish(mut self) -> Result<Option<State>, Error> {
-        let network = if self.directory_changed { self.finish_directory()? } else { false };
-        if !(network || self.republish) && self.services.is_empty() && self.destinations.is_empty() {
+        let mut changes = Changes::default();
+        if self.directory_changed {
+            self.finish_directory(&mut changes)?;
+        }
+        if !(changes.network || self.republish) && self.services.is_empty() && self.destinations.is_empty() {
             return Ok(None);
         }
+        changes.services = self.services.into_iter().collect();
+        changes.destinations = self.destinations.into_iter().collect();
         let snapshot = &mut self.state.snapshot;
         snapshot.version += 1;
-        snapshot.changes = Arc::new(Changes {
-            services: self.services.into_iter().collect(),
-            destinations: self.destinations.into_iter().collect(),
-            network,
-        });
+        snapshot.changes = Arc::new(changes);
         Ok(Some(self.state))
     }
 
-    /// What follows from the set of services as a whole. True when the network changed.
-    fn finish_directory(&mut self) -> Result<bool, Error> {
+    /// What follows from the set of services as a whole.
+    fn finish_directory(&mut self, changes: &mut Changes) -> Result<(), Error> {
         let State { config, opened, arp_ports, snapshot, .. } = &mut self.state;
         let keys = || snapshot.directory.services.keys();
         let has_marks = keys().any(|key| matches!(key, ServiceKey::Mark { .. }));
@@ -225,11 +226,12 @@ impl Draft {
             let directory = Arc::make_mut(&mut snapshot.directory);
             (directory.has_marks, directory.has_ftp, directory.has_wildcard) = (has_marks, has_ftp, has_wildcard);
         }
-        let network = network::network(config, opened, &snapshot.directory, arp_ports)?;
-        let changed = !network::is_same(&network, &snapshot.network);
-        if changed {
+        let mut network = network::network(config, opened, &snapshot.directory, arp_ports)?;
+        if !network::is_same(&network, &snapshot.network) {
+            network.prepare();
+            changes.compare(&snapshot.network, &network);
             snapshot.network = Arc::new(network);
         }
-        Ok(changed)
+        Ok(())
     }
 }

@@ -7,9 +7,10 @@ use crate::dataplane::snapshot::{Directory, Interface, Network, Route, StaticNei
 use crate::model::{InterfaceId, ServiceId, ServiceKey};
 use hashbrown::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-/// The network as the configuration and the services of `directory` ask for it. `arp_ports`: the ports that services
-/// name.
+/// The network as the configuration and the services of `directory` ask for it, not yet prepared. `arp_ports`: the ports
+/// that services name.
 pub(super) fn network(
     config: &Config,
     opened: &[Opened],
@@ -24,7 +25,13 @@ pub(super) fn network(
         address: n.address,
         mac: n.mac,
     });
-    Ok(Network { routes: routes.collect(), neighbours: neighbours.collect(), interfaces, virtual_addresses })
+    Ok(Network {
+        routes: routes.collect(),
+        neighbours: neighbours.collect(),
+        interfaces,
+        virtual_addresses,
+        reach: Arc::default(),
+    })
 }
 
 pub(super) fn is_same(a: &Network, b: &Network) -> bool {

@@ -5,6 +5,7 @@ use super::error::Error;
 use super::{Draft, State, check};
 use crate::control::config::ServiceConfig;
 use crate::dataplane::snapshot::Service;
+use crate::model::limits::SERVICES_MAX;
 use crate::model::{Departures, Persistence, ServiceId, ServiceKey, Time};
 use crate::sched::registry::{Plan, SchedulerKind};
 use crate::sched::{Candidate, Options, Pool};
@@ -54,7 +55,7 @@ impl Draft {
             return Err(Error::ServiceExists(key));
         }
         check_service(config)?;
-        let id = self.service_id(&key);
+        let id = self.service_id(&key)?;
         let mut candidates = Vec::with_capacity(config.destinations.len());
         let mut seen = HashSet::with_capacity(config.destinations.len());
         for destination in &config.destinations {
@@ -112,9 +113,10 @@ impl Draft {
     }
 
     /// The id the service had, while destinations of it are in the trash; a fresh one otherwise.
-    fn service_id(&mut self, key: &ServiceKey) -> ServiceId {
+    fn service_id(&mut self, key: &ServiceKey) -> Result<ServiceId, Error> {
         let held = if self.state.trash.is_empty() { None } else { Arc::make_mut(&mut self.state.trash).held(key) };
-        held.unwrap_or_else(|| ServiceId(self.state.service_ids.take()))
+        let id = held.unwrap_or_else(|| ServiceId(self.state.service_ids.take()));
+        if id.index() < SERVICES_MAX { Ok(id) } else { Err(Error::TooManyServices) }
     }
 
     fn name_port(&mut self, id: ServiceId, port: Option<usize>) {

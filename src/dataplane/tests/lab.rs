@@ -49,6 +49,8 @@ pub struct Lab {
     pub now: Time,
     pub draft: Snapshot,
     pub changes: Changes,
+    /// Of the last snapshot.
+    network: Arc<Network>,
     next_service: u32,
     next_dest: u32,
     sent_ip: u64,
@@ -85,6 +87,7 @@ fn network() -> Network {
         }],
         neighbours: servers.chain([neighbour(0, [192, 0, 2, 1], GATEWAY_MAC)]).collect(),
         virtual_addresses: vec![],
+        reach: Arc::default(),
     }
 }
 
@@ -103,6 +106,7 @@ impl Lab {
             now,
             draft: Snapshot { network: Arc::new(network()), ..Snapshot::default() },
             changes: Changes { network: true, ..Changes::default() },
+            network: Arc::default(),
             next_service: 0,
             next_dest: 0,
             sent_ip: 0,
@@ -298,6 +302,11 @@ impl Lab {
         changes.services.dedup();
         changes.destinations.sort();
         changes.destinations.dedup();
+        if changes.network {
+            Arc::make_mut(&mut self.draft.network).prepare();
+            changes.compare(&self.network, &self.draft.network);
+            self.network = self.draft.network.clone();
+        }
         self.draft.changes = Arc::new(changes);
         Arc::new(self.draft.clone())
     }

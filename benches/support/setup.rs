@@ -92,7 +92,8 @@ impl Setup<'_> {
         State::new(config, &[port]).expect("a valid state")
     }
 
-    fn text(self) -> String {
+    /// The file that says so.
+    pub fn text(self) -> String {
         let mut text = NETWORK.to_owned();
         for router in ["192.0.2.253", "2001:db8:1::fd"] {
             neighbour(&mut text, router, 0xffff);

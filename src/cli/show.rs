@@ -298,7 +298,7 @@ fn worker(w: &WorkerView) -> Vec<String> {
 
 /// Used of reserved.
 fn memory(table: &TableView) -> String {
-    let mib = |bytes: u64| format!("{}.{}", bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20);
+    let mib = |bytes: u64| format!("{}.{}", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20);
     format!("{}/{} MiB", mib(table.bytes_used), mib(table.bytes_reserved))
 }
 

@@ -243,7 +243,7 @@ mod tests {
     fn a_vectors_whole_pages_are_its_area() {
         let entries = Vec::<u64>::with_capacity(1 << 20);
         let bytes = Area::of_vec(&entries).bytes();
-        assert!(bytes <= 8 << 20 && bytes >= (8 << 20) - 2 * PAGE, "{bytes}");
+        assert!(((8 << 20) - 2 * PAGE..=8 << 20).contains(&bytes), "{bytes}");
         assert_eq!(Area::of_vec(&Vec::<u64>::new()).bytes(), 0);
     }
 

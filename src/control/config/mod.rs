@@ -162,7 +162,8 @@ pub struct ServiceConfig {
 impl ServiceConfig {
     /// Whether only the destinations may differ.
     pub fn is_same_service(&self, other: &Self) -> bool {
-        let Self { key, scheduler, options, persistence, one_packet, strict, departures, port, destinations: _ } = other;
+        let Self { key, scheduler, options, persistence, one_packet, strict, departures, port, destinations: _ } =
+            other;
         (self.key, self.scheduler, self.options, self.persistence) == (*key, *scheduler, *options, *persistence)
             && (self.one_packet, self.strict, self.departures, self.port) == (*one_packet, *strict, *departures, *port)
     }

@@ -176,6 +176,9 @@ fn a_server_on_its_way_out_gets_no_connection_it_could_not_keep() {
     let mut n = 100;
     loop {
         let is_in = lab.director.continue_pick_up().is_some();
+        // as a worker does between two bursts: the new addresses are announced
+        lab.housekeep();
+        lab.sent();
         for _ in 0..2 {
             n += 1;
             let server = lab.connect(n);

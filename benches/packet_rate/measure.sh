@@ -4,7 +4,7 @@
 #   benches/packet_rate/measure.sh PATH_TO_POLLUX [CSV]      CSV: docs/performance/packet_rate.csv
 #
 # Rows that CSV has already are left out, so it can be stopped and started again; a new measurement begins with the file
-# removed. It begins no row that would not end within BUDGET_S (1440) seconds, and says what is missing; then run it again.
+# removed. It begins no row that would not end within BUDGET_S (1560) seconds, and says what is missing; then run it again.
 # A row that fails is reported and left out, and the next one measured; at the end, then, it fails.
 # As root on a machine that does nothing else; PAGES (3600) huge pages of 2 MiB are reserved if there are fewer.
 # From outside also: ROUNDS (2), SECONDS_EACH (4), WARM (4), WORKER; FLOWS_MAX (10000000) leaves out rows with more;
@@ -18,7 +18,7 @@ pollux=$(realpath "${1:?usage: measure.sh PATH_TO_POLLUX [CSV]}")
 csv=$(realpath -m "${2:-$root/docs/performance/packet_rate.csv}")
 log=${csv%.csv}.log
 export ROUNDS=${ROUNDS:-2}
-seconds=${SECONDS_EACH:-4} warm=${WARM:-4} budget=${BUDGET_S:-1440} flows_max=${FLOWS_MAX:-10000000}
+seconds=${SECONDS_EACH:-4} warm=${WARM:-4} budget=${BUDGET_S:-1560} flows_max=${FLOWS_MAX:-10000000}
 need_root
 
 # MODE FLOWS DESTINATIONS SCHEDULER BURST, in the order of their importance
@@ -52,11 +52,11 @@ rows() {
 # What the floor's table and the buffers take of EAL's memory. EAL clears it while it starts, which the check's few
 # seconds have to allow for: no more than needed.
 memory_mb() { # MODE FLOWS
-  case $1 in new) echo 2304; return ;; esac
+  case $1 in new) echo 2048; return ;; esac
   case $2 in
     1 | 4096 | 100000) echo 256 ;;
     1000000) echo 768 ;;
-    *) echo 2304 ;;
+    *) echo 2048 ;;
   esac
 }
 

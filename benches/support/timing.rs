@@ -11,7 +11,7 @@ use std::time::Duration;
 pub fn criterion() -> Criterion {
     Criterion::default()
         .sample_size(20)
-        .nresamples(1000)
+        .nresamples(2000)
         .without_plots()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(700))

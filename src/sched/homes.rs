@@ -122,3 +122,30 @@ mod tests {
         assert!(kept > 9_900, "{kept}");
     }
 }
+
+#[cfg(loom)]
+#[cfg(test)]
+mod loom_tests {
+    use super::*;
+    use loom::thread;
+    use std::sync::Arc;
+
+    #[test]
+    fn loom_workers_that_decide_at_once_end_with_the_same_destinations() {
+        loom::model(|| {
+            let homes = Arc::new(Homes::default());
+            let address = IpAddr::from([192, 0, 2, 1]);
+            let decide = move |homes: &Homes, dest| homes.publish(address, &homes.of(address), &[DestId(dest)]);
+            let other = thread::spawn({
+                let homes = homes.clone();
+                move || decide(&homes, 1)
+            });
+            decide(&homes, 2);
+            other.join().unwrap();
+            // both may be there; the next to look goes by the first, and makes it the only one
+            let of = homes.of(address);
+            homes.publish(address, &of, &of[..1]);
+            assert_eq!(homes.of(address).len(), 1, "{of:?}");
+        });
+    }
+}

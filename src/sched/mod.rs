@@ -35,10 +35,11 @@ pub mod twos;
 pub mod wlc;
 pub mod wrr;
 
+pub use crate::tables::place::{Place, Turns};
 pub use load::Load;
 pub use pool::{Candidate, Pool};
 pub use registry::{Plan, REGISTRY, Ranking, SchedulerKind, State};
-pub use turns::{Lease, Place, Turns};
+pub use turns::Lease;
 
 use crate::model::settings::Settings;
 use crate::model::{DestId, Time};

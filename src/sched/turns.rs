@@ -8,62 +8,7 @@
 
 use super::{Flow, Loads, Plan, Pool, Ranking, State};
 use crate::model::Time;
-use crate::tables::sync::{AtomicU64, Ordering};
 use arrayvec::ArrayVec;
-use crossbeam::utils::CachePadded;
-
-/// Where a sequence stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// One more than the index of the last destination; 0 is the list's head.
-    pub after: u32,
-    /// wrr's.
-    pub bar: u32,
-}
-
-impl Place {
-    fn word(self) -> u64 {
-        u64::from(self.bar) << 32 | u64::from(self.after)
-    }
-
-    fn of(word: u64) -> Self {
-        Self { after: word as u32, bar: (word >> 32) as u32 }
-    }
-}
-
-/// The place that workers share. It is part of the plan, so that another list of destinations comes with another one.
-#[derive(Debug)]
-pub struct Turns(CachePadded<AtomicU64>);
-
-/// Nobody has said yet where the sequence begins. No place is like that: weights end below.
-const UNKNOWN: u64 = u64::MAX;
-
-impl Default for Turns {
-    fn default() -> Self {
-        Self(CachePadded::new(AtomicU64::new(UNKNOWN)))
-    }
-}
-
-impl Turns {
-    /// `None` when nobody has begun.
-    pub fn place(&self) -> Option<Place> {
-        let word = self.0.load(Ordering::Acquire);
-        (word != UNKNOWN).then_some(Place::of(word))
-    }
-
-    /// Begins at `place`, if nobody has begun yet.
-    pub fn begin(&self, place: Place) {
-        if self.place().is_none() {
-            let _ = self.0.compare_exchange(UNKNOWN, place.word(), Ordering::AcqRel, Ordering::Acquire);
-        }
-    }
-
-    /// Takes the turns from one place to another; false when they are no longer there. (Who comes back to the same place
-    /// after a whole round finds the same turns behind it, so it does not matter how often others went round.)
-    pub fn take(&self, from: Place, to: Place) -> bool {
-        self.0.compare_exchange(from.word(), to.word(), Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-}
 
 /// Turns of one block at most: the sharing costs a thirty-second then, and four workers that hold a block each hold up
 /// a tenth of a percent of 100 000 turns.

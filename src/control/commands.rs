@@ -296,7 +296,8 @@ impl<R: Runtime> Commands<R> {
 
 /// Of all destinations that are known, the trash included.
 fn destination_ids(snapshot: &Snapshot) -> impl Iterator<Item = crate::model::DestId> {
-    snapshot.destinations.iter().map(|(_, destination)| destination.id)
+    // each stands at its id, so none has to be looked at
+    snapshot.destinations.iter().map(|(index, _)| crate::model::DestId(index as u32))
 }
 
 fn locate(which: &DestinationRef) -> (ServiceKey, SocketAddr) {

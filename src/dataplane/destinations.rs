@@ -364,6 +364,9 @@ impl Destinations {
 
     /// Overloaded from the upper threshold on (ip_vs_bind_dest). True when that has changed, ...
     fn judge_more(&mut self, id: DestId) -> bool {
+        if self.states.get(id.index()).is_none_or(|state| state.threshold_upper == 0) {
+            return false;
+        }
         let total = self.total(id);
         let Some(state) = self.states.get_mut(id.index()) else { return false };
         let before = state.overloaded;
@@ -373,6 +376,9 @@ impl Destinations {
 
     /// ... until below the lower one, or three quarters of the upper (ip_vs_unbind_dest).
     fn judge_less(&mut self, id: DestId) -> bool {
+        if self.states.get(id.index()).is_none_or(|state| !state.overloaded) {
+            return false;
+        }
         let total = self.total(id);
         let Some(state) = self.states.get_mut(id.index()) else { return false };
         let before = state.overloaded;
@@ -460,8 +466,12 @@ impl Destinations {
     }
 
     fn load(&self, id: DestId) -> Load {
-        let weight = self.get(id).map_or(0, |state| state.weight);
-        Load::of(id, weight, self)
+        let Some(&DestState { weight, overloaded, .. }) = self.get(id) else { return Load::default() };
+        if self.peers.is_some() {
+            return Load::of(id, weight, self);
+        }
+        let counters = self.counters(id);
+        Load { weight, active: counters.active.get(), inactive: counters.inactive.get(), overloaded }
     }
 }
 

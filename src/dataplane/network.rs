@@ -5,7 +5,7 @@ use super::frame::Frame;
 use super::outlet::Outlet;
 use super::path::Path;
 use super::path_mtu::PathMtus;
-use super::reach::{Local, Reach};
+use super::reach::{Local, LocalAddress, Reach};
 use super::snapshot::{Interface, Network};
 use super::{arp, nd};
 use crate::model::limits::{HELD_MAX, HELD_PER_NEIGHBOUR_MAX};
@@ -186,7 +186,7 @@ impl<F: Frame> NetworkState<F> {
     }
 
     pub fn local(&self, address: IpAddr) -> Option<Local> {
-        self.reach.locals.get(&address).copied()
+        self.reach.locals.get(&LocalAddress(address)).copied()
     }
 
     /// Whether the address is the broadcast address of a subnet of ours.

@@ -6,6 +6,7 @@ use super::snapshot::{Interface, Network};
 use crate::model::InterfaceId;
 use crate::tables::lpm::Lpm;
 use hashbrown::HashMap;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 /// An address of the director's own.
@@ -15,6 +16,20 @@ pub struct Local {
     pub interface: Option<InterfaceId>,
     /// An address of services, not of an interface.
     pub is_virtual: bool,
+}
+
+/// Hashed as one word: new connections wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalAddress(pub IpAddr);
+
+impl Hash for LocalAddress {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.0 {
+            IpAddr::V4(address) => state.write_u32(address.to_bits()),
+            IpAddr::V6(address) => state.write_u128(address.to_bits()),
+        }
+    }
 }
 
 /// A route as packets use it.
@@ -28,7 +43,7 @@ pub struct RouteWay {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Reach {
-    pub locals: HashMap<IpAddr, Local>,
+    pub locals: HashMap<LocalAddress, Local>,
     /// Of `locals` those that somebody asks for by ARP or ND, and where.
     pub answered: Vec<(InterfaceId, IpAddr)>,
     /// Prefixes to numbers of `ways`.
@@ -48,13 +63,13 @@ impl Reach {
     fn add_locals(&mut self, network: &Network) {
         self.locals.reserve(network.virtual_addresses.len());
         for virt in &network.virtual_addresses {
-            self.locals.insert(virt.address, Local { interface: virt.interface, is_virtual: true });
+            self.locals.insert(LocalAddress(virt.address), Local { interface: virt.interface, is_virtual: true });
         }
         let own = |i: &Interface| i.addresses.iter().map(|net| (i.id, net.addr())).collect::<Vec<_>>();
         for (id, address) in network.interfaces.iter().flat_map(own) {
-            self.locals.insert(address, Local { interface: Some(id), is_virtual: false });
+            self.locals.insert(LocalAddress(address), Local { interface: Some(id), is_virtual: false });
         }
-        self.answered = self.locals.iter().filter_map(|(address, local)| Some((local.interface?, *address))).collect();
+        self.answered = self.locals.iter().filter_map(|(address, local)| Some((local.interface?, address.0))).collect();
     }
 
     /// Of equal prefixes the first stays: a connected one before a configured one.

@@ -5,7 +5,7 @@
 //! drops a snapshot. Parts that did not change are shared with the previous snapshot.
 
 use super::marks::Marks;
-use super::reach::Reach;
+use super::reach::{LocalAddress, Reach};
 use crate::model::settings::Settings;
 use crate::model::{
     Departures, DestId, Destination, Family, InterfaceId, Persistence, PortId, Protocol, ServiceId, ServiceKey,
@@ -41,7 +41,7 @@ impl Snapshot {
         let mut changes = Changes::clone(&self.changes);
         changes.precede(&before.changes);
         let locals = &self.network.reach.locals;
-        changes.appeared.retain(|(_, address)| locals.contains_key(address));
+        changes.appeared.retain(|(_, address)| locals.contains_key(&LocalAddress(*address)));
         self.changes = Arc::new(changes);
     }
 }
@@ -76,7 +76,7 @@ impl Changes {
     pub fn compare(&mut self, old: &Network, new: &Network) {
         self.network = true;
         self.neighbours = neighbour_changes(old, new);
-        let is_new = |v: &&VirtualAddress| !old.reach.locals.contains_key(&v.address);
+        let is_new = |v: &&VirtualAddress| !old.reach.locals.contains_key(&LocalAddress(v.address));
         let appeared = new.virtual_addresses.iter().filter(is_new);
         self.appeared = appeared.filter_map(|v| Some((v.interface?, v.address))).collect();
     }

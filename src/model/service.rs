@@ -2,10 +2,11 @@
 
 use super::client_mask::ClientMask;
 use super::protocol::{Family, Protocol};
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 /// What makes a packet a service's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ServiceKey {
     /// A virtual address; port 0 means every port that has no service of its own.
     Virtual { protocol: Protocol, address: IpAddr, port: u16 },
@@ -18,6 +19,26 @@ impl ServiceKey {
         match self {
             Self::Virtual { address, .. } => Family::of(*address),
             Self::Mark { family, .. } => *family,
+        }
+    }
+}
+
+/// As one word, or two: new connections wait for it.
+impl Hash for ServiceKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match *self {
+            Self::Virtual { protocol, address, port } => {
+                let rest = u64::from(port) << 8 | u64::from(protocol.number());
+                match address {
+                    IpAddr::V4(address) => state.write_u64(u64::from(address.to_bits()) << 32 | rest),
+                    IpAddr::V6(address) => {
+                        state.write_u128(address.to_bits());
+                        state.write_u64(rest);
+                    }
+                }
+            }
+            Self::Mark { mark, family } => state.write_u64(u64::from(mark) << 32 | 1 << 24 | family as u64),
         }
     }
 }

@@ -67,6 +67,9 @@ impl Homes {
         let (hash, tag) = self.hash(address);
         let Some(Bucket(words)) = self.buckets.get().and_then(|buckets| buckets.get(hash)) else { return };
         let new = tag << 32 | u64::from(dest.0);
+        if words.iter().any(|place| place.load(Ordering::Relaxed) == new) {
+            return;
+        }
         let put = |is_room: &dyn Fn(u64) -> bool| {
             words.iter().any(|place| {
                 let word = place.load(Ordering::Relaxed);

@@ -8,6 +8,7 @@ pub mod lpm;
 pub mod memory;
 pub mod names;
 pub mod neighbours;
+pub mod ring;
 pub mod summaries;
 pub mod sync;
 pub mod tally;

@@ -265,6 +265,11 @@ const fn advice(reason: DropReason) -> &'static str {
         }
         DropReason::NoHeadroom => "Please report it: buffers are made with room for every outer header",
         DropReason::NoBuffer => "Packets are stuck somewhere: `tx_full` and `neighbour_queue_full` say where",
+        DropReason::RingFull => {
+            "One worker has more than it can do: `pollux show workers` says which; give it fewer slots with `pollux \
+             workers rebalance`, or add workers"
+        }
+        DropReason::Stray => "Nothing, if it stays at a few while slots or policies change; else please report it",
         DropReason::TxFull => "The port is slower than what is sent to it: its link, its queue, the device behind it",
         DropReason::Internal => "Please report it, with `pollux show drops` and the configuration",
     }

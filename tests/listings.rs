@@ -25,7 +25,7 @@ fn state() -> State {
     let names = ["ext", "int", "sync"];
     let config = Config {
         dpdk: DpdkConfig::default(),
-        workers: WorkersConfig { cores: None, idle: Idle::Spin },
+        workers: WorkersConfig { cores: None, idle: Idle::Spin, rss_key: Default::default() },
         connections: ConnectionsConfig { capacity_per_worker: 1 },
         timeouts: Default::default(),
         settings: Default::default(),

@@ -125,7 +125,6 @@ fn a_wrong_core_is_told_with_the_right_ones() {
         &[("[workers]", &cores("[1023]"))],
         &["does not exist or this process may not run on it", "core 1023", "set [workers] cores to some of "],
     );
-    start_says(&[("[workers]", &cores("[0, 0]"))], &["workers are not supported yet", "name one core"]);
 }
 
 #[test]

@@ -33,7 +33,8 @@ impl Bench {
     /// On this state, which `setup` led to.
     pub fn over(setup: Setup<'_>, state: &State) -> Self {
         let now = Time::from_s(1);
-        let parameters = Parameters { worker: WorkerId(0), capacity: setup.capacity, seeds: [11, 22, 33, 44], now };
+        let parameters =
+            Parameters { worker: WorkerId(0), workers: 1, capacity: setup.capacity, seeds: [11, 22, 33, 44], now };
         let mut director = Director::new(parameters).expect("enough memory");
         director.pick_up_at_once(Arc::new(state.snapshot().clone()));
         Self { director, pool: Pool::of(2 * BURST), now, version: setup.version, random: 1 }

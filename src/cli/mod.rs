@@ -10,6 +10,7 @@ mod reload;
 mod run;
 mod service;
 mod show;
+mod workers;
 
 use crate::control::api::Response;
 use crate::control::api::client::{Client, ClientError};
@@ -42,6 +43,8 @@ enum Verb {
     Service(service::Service),
     #[command(subcommand)]
     Destination(destination::Destination),
+    #[command(subcommand)]
+    Workers(workers::Workers),
     Ipvsadm(ipvsadm::Ipvsadm),
 }
 
@@ -55,6 +58,7 @@ impl Verb {
             Self::Show(show) => show.execute(socket, out),
             Self::Service(service) => service.execute(socket, out),
             Self::Destination(destination) => destination.execute(socket, out),
+            Self::Workers(workers) => workers.execute(socket, out),
             Self::Ipvsadm(ipvsadm) => ipvsadm.execute(socket, out),
         }
     }

@@ -241,17 +241,24 @@ fn rss(fields: &[String]) -> String {
     if families.is_empty() { "-".to_owned() } else { families.join("; ") }
 }
 
-const WORKERS: [(&str, Align); 28] = [
+const WORKERS: [(&str, Align); 35] = [
     ("WORKER", Align::Right),
     ("CORE", Align::Right),
     ("CONNECTIONS", Align::Right),
     ("CAPACITY", Align::Right),
     ("CREATED", Align::Right),
     ("EXPIRED", Align::Right),
+    ("SLOTS", Align::Right),
+    ("MOVED OUT", Align::Right),
+    ("MOVED IN", Align::Right),
+    ("LOST", Align::Right),
     ("RECEIVED", Align::Right),
     ("TRANSMITTED", Align::Right),
     ("CONSUMED", Align::Right),
     ("TRANSIT", Align::Right),
+    ("HANDED OVER", Align::Right),
+    ("TAKEN OVER", Align::Right),
+    ("RINGS FULL", Align::Left),
     ("DROPPED", Align::Right),
     ("ICMP SENT", Align::Right),
     ("ICMP SUPPRESSED", Align::Right),
@@ -275,25 +282,27 @@ const WORKERS: [(&str, Align); 28] = [
 fn worker(w: &WorkerView) -> Vec<String> {
     let place = [u64::from(w.worker), u64::from(w.core)];
     let connections = [w.connections, w.capacity, w.connections_created, w.connections_expired];
-    let packets = [w.received, w.transmitted, w.consumed, w.transit, w.dropped];
+    let packets = [w.received, w.transmitted, w.consumed, w.transit];
+    let between = [w.handed_over, w.taken_over];
+    let moved = [u64::from(w.slots), w.connections_moved_out, w.connections_moved_in, w.connections_lost];
     let icmp = [w.icmp_sent, w.icmp_suppressed, w.resets_sent];
     let fragments = [w.packets_reassembled, w.fragments_reassembled, w.packets_fragmented, w.fragments_created];
     let rest = [w.link_ups, w.bursts];
     let t = &w.burst_times;
     let times = [t.p50_ns, t.p99_ns, t.p9999_ns, t.max_ns].map(microseconds);
-    place
-        .into_iter()
-        .chain(connections)
-        .chain(packets)
-        .chain(icmp)
-        .chain(fragments)
-        .chain(rest)
-        .map(|n| n.to_string())
-        .chain(times)
-        .chain([t.preempted.to_string()])
-        .chain([0, 1].map(|family| w.tables.get(family).map_or("-".to_owned(), memory)))
-        .chain([w.tables.first().map_or("-".to_owned(), |table| table.pages.clone())])
-        .collect()
+    let texts = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>();
+    let first = [&place[..], &connections, &moved, &packets, &between].map(texts).concat();
+    let last = [&[w.dropped][..], &icmp, &fragments, &rest].map(texts).concat();
+    let memory = [0, 1].map(|family| w.tables.get(family).map_or("-".to_owned(), memory));
+    let pages = w.tables.first().map_or("-".to_owned(), |table| table.pages.clone());
+    let after = times.into_iter().chain([t.preempted.to_string()]).chain(memory).chain([pages]).collect();
+    [first, vec![full_rings(w)], last, after].concat()
+}
+
+/// `2:17`: 17 did not get to worker 2.
+fn full_rings(w: &WorkerView) -> String {
+    let full: Vec<_> = w.rings.iter().filter(|r| r.full > 0).map(|r| format!("{}:{}", r.to, r.full)).collect();
+    if full.is_empty() { "-".to_owned() } else { full.join(" ") }
 }
 
 /// Used of reserved.

@@ -46,6 +46,7 @@ impl<R: Runtime> Handler for Commands<R> {
             Request::DestinationAdd(spec) => self.add_destination(&spec),
             Request::DestinationEdit(spec) => self.edit_destination(&spec),
             Request::DestinationDelete(which) => self.delete_destination(&which),
+            Request::Rebalance(wish) => self.runtime.rebalance(&wish),
             Request::Ipvsadm { arguments } => {
                 let response = self.ipvsadm(arguments);
                 return self.when_in_force(response);

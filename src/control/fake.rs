@@ -1,5 +1,6 @@
 //! A director for tests: numbers that can be told apart, and a record of what it was told.
 
+use super::api::Rebalance;
 use super::api::views::{BurstTimesView, ConnectionView, DestCounts, NeighbourView, PortView, TableView, WorkerView};
 use super::commands::Commands;
 use super::config::Config;
@@ -131,6 +132,10 @@ impl Runtime for Fake {
 
     fn load(&mut self) -> Result<Config, String> {
         Config::parse(&self.file, "pollux.toml").map_err(|error| error.to_string())
+    }
+
+    fn rebalance(&mut self, wish: &Rebalance) -> Result<Vec<String>, String> {
+        Err(format!("asked for {wish:?}"))
     }
 
     fn publish(&mut self, snapshot: &Snapshot) {

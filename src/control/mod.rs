@@ -14,3 +14,4 @@ pub mod ipvsadm;
 pub mod run;
 pub mod source;
 pub mod state;
+pub mod steering;

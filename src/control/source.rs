@@ -1,6 +1,7 @@
 //! What commands need of the running director besides the state: numbers to show, and a few things to do. The runtime
 //! implements it over what workers share with the control thread; tests have one of their own.
 
+use super::api::Rebalance;
 use super::api::views::{ConnectionView, DestCounts, NeighbourView, PortView, WorkerView};
 use super::config::Config;
 use crate::dataplane::snapshot::Snapshot;
@@ -42,6 +43,8 @@ pub trait Runtime: Source {
     fn now(&self) -> Time;
     /// Reads and validates the configuration file that `run` was given; an error says where and why.
     fn load(&mut self) -> Result<Config, String>;
+    /// Gives slots to other workers. What is going to happen.
+    fn rebalance(&mut self, wish: &Rebalance) -> Result<Vec<String>, String>;
     /// Hands a snapshot to the workers. Called once for every number, in order.
     fn publish(&mut self, snapshot: &Snapshot);
     /// Whether all workers go by the snapshot with this number, or a later one.

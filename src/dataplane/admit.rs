@@ -47,6 +47,13 @@ impl<F: Frame> Director<F> {
         if let Some(id) = self.connections.table::<A>().find_without_port(&packet.key) {
             return self.follow_awaited(frame, packet, id, out);
         }
+        let frame = match self.is_shared {
+            true => match self.steer(frame, packet)? {
+                Some(frame) => frame,
+                None => return Ok(()),
+            },
+            false => frame,
+        };
         // the address of a service is one of ours, so that only what is for none has to be asked where it goes
         let service = self.service_of_mark(packet).or_else(|| self.service_of(packet));
         if service.is_none() && self.network.local(packet.key.destination.to_ip()).is_none() {

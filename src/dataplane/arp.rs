@@ -37,6 +37,7 @@ impl<F: Frame> Director<F> {
         let answers = self.network.local(target.into()).is_some_and(|local| local.interface == Some(id));
         if !sender.is_unspecified() && self.network.is_connected(id, sender.into()) {
             self.network.confirm(id, sender.into(), sender_mac.0, answers, self.now, out);
+            self.tell_of_neighbour(id, sender.into(), sender_mac.0, answers);
         }
         if !is_request {
             self.counters.consumed.add(1);

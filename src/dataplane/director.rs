@@ -22,6 +22,9 @@ use super::pick_up::{ALWAYS, PickUp};
 use super::reassemble::{Geometry, Reassembler};
 use super::services::Services;
 use super::snapshot::Snapshot;
+use super::steer::Arrival;
+use super::steer::moving::Moving;
+use super::steer::peers::Peers;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
 use crate::model::timeouts::REARM_S;
 use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
@@ -89,6 +92,8 @@ impl<A> Packet<A> {
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters {
     pub worker: WorkerId,
+    /// How many there are in all.
+    pub workers: u16,
     /// Connections of each address family.
     pub capacity: u32,
     /// Random numbers for the connection table.
@@ -98,6 +103,14 @@ pub struct Parameters {
 
 /// A director on one worker. Nothing in it is shared but counters, which it alone writes.
 pub struct Director<F: Frame> {
+    pub(super) worker: WorkerId,
+    pub(super) workers: u16,
+    /// There are others.
+    pub(super) is_shared: bool,
+    pub(super) peers: Peers<F>,
+    /// Of the packets under way.
+    pub(super) arrival: Arrival,
+    pub(super) moving: Moving,
     pub(super) connections: Tables,
     pub(super) destinations: Destinations,
     pub(super) services: Services,
@@ -140,8 +153,14 @@ pub struct Director<F: Frame> {
 
 impl<F: Frame> Director<F> {
     pub fn new(parameters: Parameters) -> Result<Self, NoMemory> {
-        let Parameters { worker, capacity, seeds, now } = parameters;
+        let Parameters { worker, workers, capacity, seeds, now } = parameters;
         Ok(Self {
+            worker,
+            workers,
+            is_shared: false,
+            peers: Peers::default(),
+            arrival: Arrival::Fresh,
+            moving: Moving::default(),
             connections: Tables::new(capacity, seeds, now.tick())?,
             destinations: Destinations::new()?,
             services: Services::default(),
@@ -184,6 +203,11 @@ impl<F: Frame> Director<F> {
         (self.counters.clone(), self.destinations.shared())
     }
 
+    /// Which of how many workers it is.
+    pub fn place(&self) -> (WorkerId, u16) {
+        (self.worker, self.workers)
+    }
+
     /// The time of the last burst.
     pub fn now(&self) -> Time {
         self.now
@@ -217,7 +241,8 @@ impl<F: Frame> Director<F> {
     /// What happens to a burst of frames received on `port`. `frames` is empty afterwards.
     pub fn process(&mut self, port: PortId, frames: &mut ArrayVec<F, BURST>, now: Time, out: &mut impl Outlet<F>) {
         self.set_time(now);
-        self.counters.received.add(frames.len() as u64);
+        let arrived = if self.arrival == Arrival::Fresh { &self.counters.received } else { &self.counters.taken_over };
+        arrived.add(frames.len() as u64);
         self.counters.bursts.add(1);
         for frame in frames.iter() {
             frame.prefetch();

@@ -138,6 +138,9 @@ impl<F: Frame> Director<F> {
     }
 
     fn ended<A: Family>(&mut self, conn: &Conn<A>) {
+        if conn.has(flags::GONE) {
+            return;
+        }
         self.counters.connections_expired.add(1);
         if conn.has(flags::HELPED) {
             self.ftp.remove(conn.extra);

@@ -3,6 +3,7 @@
 use super::director::Packet;
 use super::fragment::Fragmented;
 use super::reassemble::{Reassembled, Reassembler};
+use super::steer::moving::{Entry, Moved};
 use crate::model::Tick;
 use crate::model::limits::BURST;
 use crate::tables::connections::Connections;
@@ -80,6 +81,8 @@ pub trait Family: Ip + Reassembled + Fragmented {
     fn table_mut(tables: &mut Tables) -> &mut Connections<Self>;
     fn packets(both: &mut PerFamily<Packets<Ip4>, Packets<Ip6>>) -> &mut Packets<Self>;
     fn reassembler<F>(both: &mut Reassemblers<F>) -> &mut Reassembler<Self, F>;
+    /// As it goes to another worker.
+    fn moved(entry: Entry<Self>) -> Moved;
 }
 
 impl Family for Ip4 {
@@ -98,6 +101,9 @@ impl Family for Ip4 {
     fn reassembler<F>(both: &mut Reassemblers<F>) -> &mut Reassembler<Self, F> {
         &mut both.v4
     }
+    fn moved(entry: Entry<Self>) -> Moved {
+        Moved::V4(entry)
+    }
 }
 
 impl Family for Ip6 {
@@ -115,5 +121,8 @@ impl Family for Ip6 {
     }
     fn reassembler<F>(both: &mut Reassemblers<F>) -> &mut Reassembler<Self, F> {
         &mut both.v6
+    }
+    fn moved(entry: Entry<Self>) -> Moved {
+        Moved::V6(entry)
     }
 }

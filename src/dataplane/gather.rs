@@ -38,6 +38,13 @@ impl<F: Frame> Director<F> {
         if A::is_left_alone(&fragment, packet.parsed.l4.into(), packet.parsed.protocol) {
             return self.finish_alone(frame, packet, out);
         }
+        let frame = match self.is_shared {
+            true => match self.steer_fragment(frame, packet, &fragment)? {
+                Some(frame) => frame,
+                None => return Ok(()),
+            },
+            false => frame,
+        };
         self.give_up_fragments_of::<A>(out);
         match A::reassembler(&mut self.reassemblers).insert(&fragment, frame, self.now) {
             Ok(None) => Ok(()),
@@ -64,9 +71,23 @@ impl<F: Frame> Director<F> {
         port: PortId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        let Whole { mut frame, geometry } = whole;
         self.counters.packets_reassembled.add(1);
-        self.counters.fragments_reassembled.add(geometry.lens.len() as u64);
+        self.counters.fragments_reassembled.add(whole.geometry.lens.len() as u64);
+        // whoever handed over the fragments did not know whose the packet is
+        let arrival = std::mem::take(&mut self.arrival);
+        let verdict = self.finish_gathered::<A>(whole, port, out);
+        self.arrival = arrival;
+        verdict
+    }
+
+    /// A packet put together here, or by the worker it comes from.
+    pub(super) fn finish_gathered<A: Family>(
+        &mut self,
+        whole: Whole<F>,
+        port: PortId,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        let Whole { mut frame, geometry } = whole;
         let mut packet = Packet::<A>::reassembled(port);
         match parse_into(frame.head(), frame.len(), &mut packet.parsed) {
             Ok(()) => {}

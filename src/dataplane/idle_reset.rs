@@ -78,6 +78,20 @@ impl Watches {
         }
     }
 
+    /// What is noted of a connection that moves away.
+    pub fn take(&mut self, number: u32) -> Option<[u64; 2]> {
+        let words = *self.words.get(2 * number as usize..)?.first_chunk().filter(|_| number != 0)?;
+        self.remove(number);
+        Some(words)
+    }
+
+    /// And where it arrives; `None`: there is no more room.
+    pub fn put(&mut self, words: [u64; 2]) -> Option<u32> {
+        let number = self.add()?;
+        *self.words.get_mut(2 * number as usize..)?.first_chunk_mut()? = words;
+        Some(number)
+    }
+
     /// A connection with this number, or with none, has ended.
     pub fn remove(&mut self, number: u32) {
         if let Some(first) = self.words.get_mut(2 * number as usize).filter(|_| number != 0) {

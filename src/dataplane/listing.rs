@@ -54,7 +54,12 @@ impl<F: Frame> Director<F> {
     }
 
     fn list_family<A: Family>(&self, cursor: u32, look_at: u32, mut each: impl FnMut(ConnectionRow)) -> u32 {
-        self.connections.table::<A>().page(cursor, look_at, |_, conn| each(self.row(conn)))
+        let connections = self.connections.table::<A>();
+        connections.page(cursor, look_at, |_, conn| {
+            if !conn.has(flags::GONE) {
+                each(self.row(conn));
+            }
+        })
     }
 
     fn row<A: Family>(&self, conn: &Conn<A>) -> ConnectionRow {

@@ -45,6 +45,8 @@ pub enum Reply {
     Neighbours {
         rows: Vec<NeighbourRow>,
     },
+    /// Of the change of owners under way there is nothing left to do: all connections are where they belong.
+    Moved,
 }
 
 /// A neighbour as a listing shows it.
@@ -103,6 +105,9 @@ impl Desk {
             && let Some(old) = director.continue_pick_up()
         {
             self.reply(Reply::PickedUp(old));
+        }
+        if self.waiting.is_none() && director.has_moved_all() {
+            self.reply(Reply::Moved);
         }
         if self.waiting.is_none() && self.listing.is_some() {
             self.continue_listing(director);

@@ -42,6 +42,7 @@ pub mod related;
 pub mod sctp;
 pub mod services;
 pub mod snapshot;
+pub mod steer;
 pub mod tcp;
 pub mod transit;
 pub mod tunnel_error;
@@ -49,4 +50,4 @@ pub mod vec_frame;
 pub mod worker;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -42,6 +42,7 @@ impl<F: Frame> Director<F> {
             && (message.is_solicitation || self.believes(&message, mac, &interface))
         {
             self.network.confirm(interface.id, speaker.into(), mac.0, answers, self.now, out);
+            self.tell_of_neighbour(interface.id, speaker.into(), mac.0, answers);
         }
         if message.is_solicitation && !answers {
             return Err(DropReason::NdNotOurs);

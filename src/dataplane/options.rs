@@ -21,6 +21,12 @@ impl<F: Frame> Director<F> {
         packet: &Packet<A>,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
+        if self.is_shared {
+            match self.steer_before_options(frame, packet)? {
+                Some(ours) => frame = ours,
+                None => return Ok(()),
+            }
+        }
         let source = packet.key.source;
         if !source.is_host() || self.network.local(source.to_ip()).is_some() {
             return Err(DropReason::SourceBad);

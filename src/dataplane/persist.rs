@@ -66,6 +66,15 @@ impl<F: Frame> Director<F> {
         Ok(Some(Choice { dest, control: template.0, maps_port: wanted.maps_port }))
     }
 
+    /// The template that a packet's connection would depend on, if there is one.
+    pub(super) fn template_of<A: Family>(&self, frame: &F, packet: &Packet<A>, service: ServiceId) -> Option<ConnId> {
+        self.services.get(service)?.service.persistence?;
+        let Wanted { key, name, .. } = self.wanted(frame, packet, service, &self.flow_of(packet)).ok()?;
+        let name = name.map_or(Some(0), |name| self.names.find(&name))?;
+        let found = self.connections.table::<A>().find(&Key { kind: key.kind | template_kind(name), ..key });
+        found.map(|(id, _)| id)
+    }
+
     fn wanted<A: Family>(
         &self,
         frame: &F,

@@ -101,7 +101,9 @@ impl<F: Frame> Director<F> {
         self.timeouts = snapshot.timeouts.clone();
         self.pmtu_disc = snapshot.settings.pmtu_disc;
         self.secure_tcp = snapshot.settings.secure_tcp == ALWAYS;
-        Some(std::mem::replace(&mut self.snapshot, snapshot))
+        let old = std::mem::replace(&mut self.snapshot, snapshot);
+        self.follow_steering();
+        Some(old)
     }
 
     /// False: there is no room for it before other work is done.

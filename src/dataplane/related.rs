@@ -40,7 +40,7 @@ pub(super) fn key_of<A: Family>(quoted: &Quoted<A>) -> Key<A> {
 }
 
 /// The key of an answer to the packet of this key.
-fn mirrored<A: Copy>(key: &Key<A>) -> Key<A> {
+pub(super) fn mirrored<A: Copy>(key: &Key<A>) -> Key<A> {
     let [a, b, c, d] = key.ports.to_ne_bytes();
     Key { source: key.destination, destination: key.source, ports: ports([c, d], [a, b]), kind: key.kind }
 }
@@ -101,7 +101,7 @@ impl<F: Frame> Director<F> {
 
     /// The connection of the packet with this key, sent by the director or, except with NAT, to a server. The answers
     /// to the former are the client's; with NAT, answers to the latter have a key of their own.
-    fn find_quoted<A: Family>(&self, key: &Key<A>) -> Option<(ConnId, Direction)> {
+    pub(super) fn find_quoted<A: Family>(&self, key: &Key<A>) -> Option<(ConnId, Direction)> {
         self.find_living(&mirrored(key)).or_else(|| {
             let (id, _) = self.find_living(key).filter(|(_, direction)| *direction == Direction::In)?;
             let is_nat = self.connections.table::<A>().get(id).has(flags::NAT);

@@ -6,6 +6,7 @@
 
 use super::marks::Marks;
 use super::reach::{LocalAddress, Reach};
+use super::steer::owner::Steering;
 use crate::model::settings::Settings;
 use crate::model::{
     Departures, DestId, Destination, Family, InterfaceId, Persistence, PortId, Protocol, ServiceId, ServiceKey,
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub timeouts: Arc<TimeoutSets>,
     pub directory: Arc<Directory>,
     pub marks: Arc<Marks>,
+    /// Which worker's each packet is; everything is the first one's where there is no other.
+    pub steering: Arc<Steering>,
     pub services: Chunked<Service>,
     /// Of all services, the trash included.
     pub destinations: Chunked<Destination>,

@@ -86,6 +86,7 @@ impl<F: Frame> Director<F> {
         let mut rest = rest.get();
         if let Some(mtu) = A::told_mtu(kind, code, rest) {
             self.network.learn_path_mtu(error.server, mtu, self.now);
+            self.tell_of_path_mtu(error.server, mtu);
             if !inner.is_whole() {
                 return Err(DropReason::TunnelError);
             }

@@ -80,10 +80,13 @@ impl<F: Frame, Q: Queues<F>> Worker<F, Q> {
             if !self.burst.is_empty() {
                 processed += self.burst.len();
                 self.director.process(port, &mut self.burst, now, &mut self.queues);
+                self.director.send_parcels();
                 self.queues.flush(&self.counters);
             }
         }
+        processed += self.director.take_parcels(now, &mut self.queues);
         self.director.housekeeping(processed, now, &mut self.queues);
+        self.director.send_parcels();
         self.queues.flush(&self.counters);
         let stop = self.desk.serve(&mut self.director);
         if processed > 0 {

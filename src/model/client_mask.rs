@@ -33,6 +33,16 @@ impl ClientMask {
         self == Self::whole(self.family())
     }
 
+    /// Keeps together what either keeps together.
+    pub fn wider(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::V4(mask), Self::V4(other)) => Self::V4(mask & other),
+            (Self::V6(length), Self::V6(other)) => Self::V6(length.min(other)),
+            // one of them is of no client of ours: everything together is right in any case
+            (Self::V4(_), Self::V6(_)) | (Self::V6(_), Self::V4(_)) => Self::V6(0),
+        }
+    }
+
     /// The network of `client`.
     pub fn apply<A: Address>(self, client: A) -> A {
         let mut octets = [0; 16];

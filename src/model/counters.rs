@@ -64,6 +64,16 @@ pub struct DestCounters {
 }
 const _: () = assert!(size_of::<DestCounters>() == 64);
 
+/// What one worker counts of its ring to another one.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct PairCounters {
+    /// Frames and messages that went over it.
+    pub sent: Counter,
+    /// Those it had no room for.
+    pub full: Counter,
+}
+
 /// What one worker counts for itself.
 #[derive(Debug)]
 #[repr(C, align(64))]
@@ -74,8 +84,16 @@ pub struct WorkerCounters {
     pub consumed: Counter,
     /// Of the transmitted: those that were no service's.
     pub transit: Counter,
+    /// Packets that went to the workers whose they are, and those that came from others.
+    pub handed_over: Counter,
+    pub taken_over: Counter,
     pub connections_created: Counter,
     pub connections_expired: Counter,
+    /// Connections that went to other workers and came from them, and those of the latter that there was no room for, or
+    /// that were there already.
+    pub connections_moved_out: Counter,
+    pub connections_moved_in: Counter,
+    pub connections_lost: Counter,
     pub icmp_sent: Counter,
     /// ICMP errors not sent: rate limit, no route, no buffer, or an answer the RFCs forbid.
     pub icmp_suppressed: Counter,
@@ -101,8 +119,13 @@ impl Default for WorkerCounters {
             transmitted: Counter::default(),
             consumed: Counter::default(),
             transit: Counter::default(),
+            handed_over: Counter::default(),
+            taken_over: Counter::default(),
             connections_created: Counter::default(),
             connections_expired: Counter::default(),
+            connections_moved_out: Counter::default(),
+            connections_moved_in: Counter::default(),
+            connections_lost: Counter::default(),
             icmp_sent: Counter::default(),
             icmp_suppressed: Counter::default(),
             resets_sent: Counter::default(),
@@ -118,6 +141,13 @@ impl Default for WorkerCounters {
 }
 
 impl WorkerCounters {
+    /// Connections in its tables.
+    pub fn connections(&self) -> u64 {
+        let came = self.connections_created.get().wrapping_add(self.connections_moved_in.get());
+        let went = self.connections_expired.get().wrapping_add(self.connections_moved_out.get());
+        came.wrapping_sub(went)
+    }
+
     #[inline(always)]
     pub fn dropped(&self, reason: DropReason) {
         self.drops[reason as usize].add(1);

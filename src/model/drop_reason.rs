@@ -67,6 +67,8 @@ drop_reasons! {
     Unasked "unasked" "from a NAT destination's port, but of no connection; it was told by ICMP (`nat_icmp_send`)";
     NoHeadroom "no_headroom" "no room in its buffer for the outer header";
     NoBuffer "no_buffer" "the memory pool had no buffer for a packet of the director's own";
+    RingFull "ring_full" "for another worker, which does not keep up: the ring to it was full";
+    Stray "stray" "handed over by a worker that followed another steering, while that was changing";
     TxFull "tx_full" "the port's transmit queue was full";
     Internal "internal" "the director met a state it should not be in; please report it";
 }

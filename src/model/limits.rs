@@ -4,6 +4,16 @@
 /// that the frames stay in the first-level cache.
 pub const BURST: usize = 64;
 
+/// Frames that a ring between two workers holds: what comes in while its reader is busy with bursts of everybody else. With
+/// many workers it is less, so that the frames on the way to one of them stay within [`RINGS_FRAMES_MAX`].
+pub const RING_DEPTH_MAX: usize = 1024;
+pub const RING_DEPTH_MIN: usize = 32;
+pub const RINGS_FRAMES_MAX: usize = 4096;
+
+/// Entries of a worker's table that are looked at between two bursts while connections move: a million in some ten
+/// thousand polls.
+pub const MOVED_PER_POLL: usize = 64;
+
 /// Room for data in a new frame: an ICMP error quotes at most 576 bytes (RFC 1812 §4.3.2.3), an ICMPv6 error
 /// fills the minimum MTU of 1280 (RFC 4443 §2.4).
 pub const FRAME_ROOM_MIN: usize = 1500 + 18;

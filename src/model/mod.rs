@@ -11,13 +11,14 @@ pub mod mark_rule;
 pub mod protocol;
 pub mod service;
 pub mod settings;
+pub mod slots;
 pub mod state;
 pub mod time;
 pub mod timeout_sets;
 pub mod timeouts;
 
 pub use client_mask::ClientMask;
-pub use counters::{Counter, DestCounters, WorkerCounters};
+pub use counters::{Counter, DestCounters, PairCounters, WorkerCounters};
 pub use departures::{Departures, OwnTimeouts};
 pub use destination::Destination;
 pub use drop_reason::DropReason;
@@ -26,5 +27,6 @@ pub use ids::{DestId, InterfaceId, PortId, QueueId, ServiceId, TimeoutsId, Worke
 pub use mark_rule::MarkRule;
 pub use protocol::{Family, Protocol};
 pub use service::{Persistence, PersistenceEngine, ServiceKey};
+pub use slots::{SLOTS, Slot, SlotTable};
 pub use time::{Tick, Time};
 pub use timeout_sets::TimeoutSets;

@@ -58,6 +58,8 @@ pub mod flags {
     pub const NO_CLIENT_PORT: u16 = 1 << 10;
     /// The sequence numbers that its ends await are noted, to reset them when it expires.
     pub const WATCHED: u16 = 1 << 11;
+    /// Moved to another worker, whose number is in `extra`: what is here waits for those that depended on it.
+    pub const GONE: u16 = 1 << 12;
     /// The bits that say how it is forwarded; none of them is direct routing.
     pub const METHOD: u16 = NAT | TUN | LOCAL | PARTICULAR;
     /// Its packets take another way than the plain ones of its method.

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod names;
 pub mod neighbours;
 pub mod place;
+pub mod ring;
 pub mod summaries;
 pub mod sync;
 pub mod tally;

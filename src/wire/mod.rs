@@ -26,6 +26,7 @@ pub mod rss_key;
 pub mod sctp;
 pub mod sip;
 pub mod tcp;
+pub mod toeplitz;
 pub mod udp;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};

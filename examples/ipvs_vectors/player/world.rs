@@ -66,7 +66,7 @@ impl World {
         let ports = config.ports.iter().map(|port| port.name.clone()).collect();
         let state = State::new(config, &opened).map_err(|error| error.to_string())?;
         let seeds = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0x2545_f491_4f6c_dd1d];
-        let parameters = Parameters { worker: WorkerId(0), capacity: 1 << 16, seeds, now };
+        let parameters = Parameters { worker: WorkerId(0), workers: 1, capacity: 1 << 16, seeds, now };
         let director = Director::new(parameters).map_err(|error| error.to_string())?;
         let (counts, notes, drops) = (Counts::default(), Vec::new(), Vec::new());
         let mut world = Self { ports, state, director, counts, now, notes, drops };
@@ -249,7 +249,7 @@ fn config(vector: &Vector) -> Result<(Config, Vec<Opened>), String> {
         |n: &vector::Neighbour| Ok(NeighbourConfig { port: index(&n.port)?, address: n.ip, mac: vector::mac(&n.mac)? });
     let config = Config {
         dpdk: DpdkConfig::default(),
-        workers: WorkersConfig { cores: None, idle: Idle::Spin },
+        workers: WorkersConfig { cores: None, idle: Idle::Spin, rss_key: Default::default() },
         connections: ConnectionsConfig { capacity_per_worker: 1 << 16 },
         timeouts: Default::default(),
         settings: Settings { forward: true, icmp_errors_per_s: 0, ..Settings::default() },

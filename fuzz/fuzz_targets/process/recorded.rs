@@ -58,7 +58,7 @@ impl World {
     fn new(number: usize) -> Self {
         let state = first_state(number);
         let now = Time::from_s(1_000_000);
-        let parameters = Parameters { worker: WorkerId(0), capacity: 24, seeds: [1, 2, 3, 4], now };
+        let parameters = Parameters { worker: WorkerId(0), workers: 1, capacity: 24, seeds: [1, 2, 3, 4], now };
         let mut director = Director::new(parameters).expect("memory");
         director.pick_up_at_once(Arc::new(state.snapshot().clone()));
         Self { director, state, out: VecOutlet::default(), now, echoes: 0, sent: 0 }

@@ -38,6 +38,7 @@ pub enum Request {
     DestinationAdd(DestinationSpec),
     DestinationEdit(DestinationSpec),
     DestinationDelete(DestinationRef),
+    Rebalance(Rebalance),
     /// A command line of ipvsadm's that changes something.
     Ipvsadm {
         arguments: Vec<String>,
@@ -55,6 +56,21 @@ pub enum Topic {
     Neighbours,
     Routes,
     Timeouts,
+}
+
+/// Which slots go to which worker; nothing at all: an equal share for every one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rebalance {
+    /// Empty: all, or all of `from`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<u16>,
+    /// Those that it has are taken off this worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u16>,
+    /// Absent: the others share them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u16>,
 }
 
 /// Which service.

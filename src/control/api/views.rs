@@ -195,6 +195,16 @@ pub struct PortView {
     pub tx_errors: u64,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingView {
+    /// A worker.
+    pub to: u16,
+    /// Frames and messages.
+    pub sent: u64,
+    /// Those the ring had no room for.
+    pub full: u64,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerView {
     pub worker: u16,
@@ -204,11 +214,29 @@ pub struct WorkerView {
     pub capacity: u64,
     pub connections_created: u64,
     pub connections_expired: u64,
+    /// Those that went to other workers and came from them, and those of the latter that found no room.
+    #[serde(default)]
+    pub connections_moved_out: u64,
+    #[serde(default)]
+    pub connections_moved_in: u64,
+    #[serde(default)]
+    pub connections_lost: u64,
+    /// Of the 128 parts of all connections, how many are its.
+    #[serde(default)]
+    pub slots: u16,
     pub received: u64,
     pub transmitted: u64,
     pub consumed: u64,
     /// Of the transmitted: those that were no service's.
     pub transit: u64,
+    /// Packets that went to the workers whose they are, and those that came from others.
+    #[serde(default)]
+    pub handed_over: u64,
+    #[serde(default)]
+    pub taken_over: u64,
+    /// What went to each of the other workers.
+    #[serde(default)]
+    pub rings: Vec<RingView>,
     pub icmp_sent: u64,
     /// ICMP errors not sent: rate limit, no route, no buffer, or forbidden.
     pub icmp_suppressed: u64,

@@ -37,6 +37,7 @@ pub(super) struct DpdkTable {
 pub(super) struct WorkersTable {
     pub cores: Option<Spanned<Vec<usize>>>,
     pub idle: Option<String>,
+    pub rss_key: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]

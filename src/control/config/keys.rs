@@ -271,11 +271,15 @@ keys! {
              process that is killed.";
     }
     Workers {
-        "cores" Numbers(0, CORE_MAX), "CPU number", Means("the last core this process may use"), "one entry",
-            "[1]", Restart, "One worker an entry. More than one is not supported yet.";
+        "cores" Numbers(0, CORE_MAX), "CPU number", Means("the last core this process may use"), "1 to 128 entries",
+            "[1, 2, 3]", Restart, "One worker an entry. A core that repeats is shared by its workers.";
         "idle" Word(&["spin", "yield", "sleep"]), "", Default(r#""spin""#), "", r#""yield""#, Restart,
             "What a worker does when no packet waits: poll on, offer its core to others, or sleep for a moment. `spin` \
-             for production; `yield` or `sleep` where workers share cores.";
+             for production; workers that share a core yield all the same.";
+        "rss_key" Text, "hexadecimal digits", Means("Microsoft's published key"),
+            "80 of them, with colons between the bytes or without",
+            "\"be:ac:01:fa:6a:42:b7:3b:80:30:f2:0c:77:cb:2d:a3:ae:7b:30:b4:d0:ca:2b:cb:43:a3:8f:b0:41:67:25:3d:25:5b:0e:c2:6d:5a:56:da\"", Restart,
+            "The key of the Toeplitz hash by which connections are spread over workers, by ports as well as in software.";
     }
     Connections {
         "capacity_per_worker" Number(1, CAPACITY_MAX), "connections", Default("1_000_000"), "", "4_000_000", Restart,

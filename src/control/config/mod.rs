@@ -26,6 +26,7 @@ use crate::model::timeouts::Timeouts;
 use crate::model::{Departures, Forward, MarkRule, Persistence, ServiceKey};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
+use crate::wire::toeplitz::RssKey;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -104,6 +105,7 @@ pub struct WorkersConfig {
     /// One worker an entry; `None`: every core but the control thread's.
     pub cores: Option<Vec<usize>>,
     pub idle: Idle,
+    pub rss_key: RssKey,
 }
 
 /// `[connections]`; changes need a restart.

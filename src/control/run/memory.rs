@@ -2,6 +2,7 @@
 
 use super::RunError;
 use crate::control::config::Config;
+use crate::dataplane::steer::peers::depth;
 use crate::model::Family;
 use crate::model::limits::{BURST, FRAGMENT_BUFFERS_MAX, HELD_MAX};
 use std::fs;
@@ -24,8 +25,10 @@ pub fn frames(config: &Config, workers: usize) -> u32 {
     devices.dedup();
     let queues = 2 * DESCRIPTORS * devices.len() * workers;
     let own = workers * (HELD_MAX + 2 * FRAGMENT_BUFFERS_MAX as usize + 4 * BURST * (devices.len() + 1) + 512);
+    // between every two workers, and to the queues of ports that have few
+    let rings = workers * (workers - 1) * depth(workers) * (1 + devices.len());
     // DPDK's pools waste least at one less than a power of two
-    ((queues + own + 1024).next_power_of_two() - 1) as u32
+    ((queues + own + rings + 1024).next_power_of_two() - 1) as u32
 }
 
 /// Memory for DPDK without huge pages.

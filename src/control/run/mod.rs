@@ -3,6 +3,7 @@
 //! The control thread owns the state and the API; a worker gets snapshots and requests through its mailbox. Whatever
 //! can be refused is refused before the first packet: the file, the socket, EAL, devices, memory.
 
+mod layout;
 pub(super) mod memory;
 mod ports;
 mod runtime;
@@ -17,13 +18,16 @@ use super::commands::Commands;
 use super::config::{Config, ConfigError};
 use super::source::Runtime as _;
 use super::state::{Error as StateError, State};
+use super::steering::Steerer;
+use crate::dataplane::snapshot::Snapshot;
+use crate::dataplane::worker::Idle;
 use crate::io::arguments::EalConfig;
 use crate::io::clock::Clock;
 use crate::io::eal::{self, Eal};
 use crate::io::failure::EalError;
 use crate::io::mempool::PoolError;
 use crate::io::port::PortError;
-use crate::model::Time;
+use crate::model::{SLOTS, SlotTable, Time};
 use crate::tables::memory::NoMemory;
 use std::path::Path;
 use std::sync::Arc;
@@ -88,10 +92,12 @@ pub fn run(config_path: &Path, socket: &Path) -> Result<(), RunError> {
     let clock = Clock::new(&eal);
     let ports = OpenPorts::open(&eal, &config, cores.len())?;
     let state = State::new(config.clone(), &ports.opened)?;
-    let workers = workers::make(&config, &cores, &Arc::new(state.snapshot().clone()), clock)?;
-    let (ports, queues) = ports.start(&std::array::from_fn(|slot| (slot % cores.len()) as u16))?;
-    let workers = workers::launch(&eal, workers, queues, clock, config.workers.idle)?;
-    let runtime = Running::new(config_path, &state, ports, workers, clock);
+    let steerer = Steerer::new(cores.len() as u16, &config.workers.rss_key, state.snapshot());
+    let first = Arc::new(Snapshot { steering: steerer.settled(), ..state.snapshot().clone() });
+    let workers = workers::make(&config, &cores, &first, clock)?;
+    let (ports, queues) = ports.start(&numbers(steerer.slots()), cores.len())?;
+    let workers = workers::launch(&eal, workers, queues, clock, idle(&config, &cores))?;
+    let runtime = Running::new(config_path, &first, steerer, ports, workers, clock);
     let mut commands = Commands::new(state, runtime);
     tracing::info!("pollux {} on {}, socket {}", env!("CARGO_PKG_VERSION"), eal::version(), socket.display());
     let ended = serve(&mut server, &signals, &mut commands);
@@ -105,6 +111,23 @@ pub(super) fn cores(config: &Config) -> Result<Vec<usize>, RunError> {
     match &config.workers.cores {
         Some(cores) => Ok(cores.clone()),
         None => eal::allowed_cores().into_iter().max().map(|core| vec![core]).ok_or(RunError::NoCore),
+    }
+}
+
+/// By slot, the number of its worker.
+fn numbers(slots: &SlotTable) -> [u16; SLOTS] {
+    slots.workers().map(|worker| worker.0)
+}
+
+/// Workers that share a core would keep each other from it by spinning.
+fn idle(config: &Config, cores: &[usize]) -> Idle {
+    let is_shared = cores.iter().enumerate().any(|(at, core)| cores[..at].contains(core));
+    match config.workers.idle {
+        Idle::Spin if is_shared => {
+            tracing::info!("workers share cores: they yield when idle");
+            Idle::Yield
+        }
+        idle => idle,
     }
 }
 

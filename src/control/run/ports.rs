@@ -1,5 +1,6 @@
 //! Devices: opened, configured and started, in the order of the file.
 
+use super::layout;
 use super::memory::{DESCRIPTORS, frames};
 use super::{Config, Eal, RunError};
 use crate::control::config::PortConfig as Interface;
@@ -81,7 +82,7 @@ impl OpenPorts {
         let macs: Vec<[u8; 6]> = interfaces.iter().filter_map(|i| i.mac).collect();
         let mac = macs.first().copied();
         let facing = Facing::of_device(config, device);
-        let key = facing.key(&RssKeys::default());
+        let key = facing.key(&RssKeys::new(&config.workers.rss_key.0));
         let vlans: Vec<u16> = interfaces.iter().filter_map(|i| i.vlan).collect();
         let state = port.configure(
             &PortConfig {
@@ -108,10 +109,15 @@ impl OpenPorts {
     }
 
     /// Lets frames in.
-    pub fn start(mut self, worker_of_slot: &[u16; SLOTS]) -> Result<(Vec<Device>, PortQueues), RunError> {
-        for device in &mut self.devices {
+    pub fn start(
+        mut self,
+        worker_of_slot: &[u16; SLOTS],
+        workers: usize,
+    ) -> Result<(Vec<Device>, PortQueues), RunError> {
+        for (number, device) in self.devices.iter_mut().enumerate() {
             device.port.start()?;
-            device.steer(worker_of_slot, |queue| queue);
+            let queues = device.rx_queues;
+            device.steer(worker_of_slot, |queue| layout::worker_of(number, queue, queues, workers));
             tracing::info!("{}: {} queue(s), {}", device.name, device.rx_queues, device.spread.explanation());
         }
         let (receive, transmit) = self.states.into_iter().map(|state| (state.rx, state.tx)).unzip();

@@ -1,28 +1,32 @@
 //! The running director as commands see it: counters to show, snapshots to publish, questions to workers.
 
+use super::layout;
 use super::ports::Device;
 use super::workers::{WorkerHandle, prepare};
 use super::{Clock, RunError};
+use crate::control::api::Rebalance;
 use crate::control::api::views::{
-    BurstTimesView, ConnectionView, DestCounts, EngineView, NeighbourView, PortView, TableView, WorkerView,
+    BurstTimesView, ConnectionView, DestCounts, EngineView, NeighbourView, PortView, RingView, TableView, WorkerView,
 };
 use crate::control::config::Config;
 use crate::control::source::{ConnectionCursor, ConnectionPage, Runtime, Source};
-use crate::control::state::State;
+use crate::control::steering::{Steerer, Step, rebalanced};
 use crate::dataplane::listing::ConnectionRow;
 use crate::dataplane::mailbox::{NeighbourRow, Reply, Request};
 use crate::dataplane::meter::BurstTimes;
 use crate::dataplane::snapshot::Snapshot;
 use crate::io::rss::{Spread, field_names};
 use crate::model::limits::DESTINATIONS_MAX;
-use crate::model::{DestCounters, DestId, DropReason, PersistenceEngine, PortId, Time, WorkerCounters, WorkerId};
+use crate::model::{
+    DestCounters, DestId, DropReason, PairCounters, PersistenceEngine, PortId, Time, WorkerCounters, WorkerId,
+};
 use crate::tables::histogram::quantile_ns;
 use crate::tables::memory::{Area, Pages};
 use crate::tables::neighbours::NEIGHBOURS_MAX;
 use crate::wire::ethernet::MacAddr;
 use hashbrown::HashMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::task::Poll;
 
 /// How often links and neighbours are looked at.
@@ -40,9 +44,17 @@ pub struct Running {
     unacknowledged: usize,
     /// The number of the one that was sent last.
     sent: u64,
+    /// What is still to be done for the last one that was.
+    steps: VecDeque<Step>,
+    /// As it was when these steps were made.
+    published: Snapshot,
+    /// Workers whose connections are still moving.
+    moving: usize,
     latest: Snapshot,
-    neighbours: Vec<NeighbourRow>,
-    asked_neighbours: bool,
+    steerer: Steerer,
+    /// By worker.
+    neighbours: Vec<Vec<NeighbourRow>>,
+    asked_neighbours: Vec<bool>,
     /// Pages that have come, by the cursor they were asked with.
     pages: HashMap<ConnectionCursor, ConnectionPage>,
     /// The page each worker was last asked for.
@@ -51,10 +63,11 @@ pub struct Running {
 }
 
 impl Running {
-    /// `workers` have the state's snapshot already.
+    /// `workers` have the `first` snapshot already.
     pub fn new(
         config_path: &Path,
-        state: &State,
+        first: &Snapshot,
+        steerer: Steerer,
         devices: Vec<Device>,
         workers: Vec<WorkerHandle>,
         clock: Clock,
@@ -65,13 +78,17 @@ impl Running {
             links: vec![false; devices.len()],
             devices,
             asked_pages: vec![None; workers.len()],
+            neighbours: vec![vec![]; workers.len()],
+            asked_neighbours: vec![false; workers.len()],
             workers,
             next: None,
             unacknowledged: 0,
-            sent: state.snapshot().version,
-            latest: state.snapshot().clone(),
-            neighbours: vec![],
-            asked_neighbours: false,
+            sent: first.version,
+            latest: first.clone(),
+            steps: VecDeque::new(),
+            published: first.clone(),
+            moving: 0,
+            steerer,
             pages: HashMap::new(),
             looked: Time(0),
         }
@@ -79,7 +96,11 @@ impl Running {
 
     /// Whether workers owe an answer.
     pub fn is_waiting(&self) -> bool {
-        self.unacknowledged > 0 || self.next.is_some() || self.asked_pages.iter().any(Option::is_some)
+        self.unacknowledged > 0
+            || self.moving > 0
+            || self.next.is_some()
+            || !self.steps.is_empty()
+            || self.asked_pages.iter().any(Option::is_some)
     }
 
     /// Takes answers, sends what waits, looks at links.
@@ -110,7 +131,12 @@ impl Running {
     /// Connections that still know a destination, by destination.
     pub fn references(&self) -> impl Fn(DestId) -> u64 + use<> {
         let counters: Vec<_> = self.workers.iter().map(|w| w.destinations.clone()).collect();
-        move |id| counters.iter().filter_map(|c| c.get(id.index())).map(|c| u64::from(c.references.get())).sum()
+        // what is on its way from one worker to another is nobody's reference
+        let on_their_way = u64::from(self.moving > 0);
+        move |id| {
+            let of_each = counters.iter().filter_map(|c| c.get(id.index())).map(|c| u64::from(c.references.get()));
+            on_their_way + of_each.sum::<u64>()
+        }
     }
 
     fn take(&mut self, worker: usize, reply: Reply) {
@@ -120,7 +146,11 @@ impl Running {
                 drop(old);
                 self.unacknowledged = self.unacknowledged.saturating_sub(1);
             }
-            Reply::Neighbours { rows } => (self.neighbours, self.asked_neighbours) = (rows, false),
+            Reply::Moved => self.moving = self.moving.saturating_sub(1),
+            Reply::Neighbours { rows } => {
+                self.neighbours[worker] = rows;
+                self.asked_neighbours[worker] = false;
+            }
             Reply::Connections { rows, next } => {
                 let Some(cursor) = self.asked_pages[worker].take() else { return };
                 let next = match next {
@@ -137,11 +167,18 @@ impl Running {
     }
 
     fn send_snapshot(&mut self) {
-        if self.unacknowledged > 0 {
+        if self.unacknowledged > 0 || self.moving > 0 {
             return;
         }
-        let Some(snapshot) = self.next.take().map(Arc::new) else { return };
+        if self.steps.is_empty()
+            && let Some(next) = self.next.take()
+        {
+            self.steps.extend(self.steerer.publish(&self.published, &next));
+            self.published = next;
+        }
+        let Some(Step { snapshot, moves }) = self.steps.pop_front() else { return };
         self.sent = snapshot.version;
+        self.moving = if moves { self.workers.len() } else { 0 };
         for worker in &self.workers {
             // one snapshot is under way at a time, so there is room
             if worker.mailbox.ask(Request::Snapshot(snapshot.clone())).is_ok() {
@@ -167,10 +204,21 @@ impl Running {
     }
 
     fn ask_neighbours(&mut self) {
-        let Some(worker) = self.workers.first() else { return };
-        if !self.asked_neighbours {
-            let rows = Vec::with_capacity(NEIGHBOURS_MAX);
-            self.asked_neighbours = worker.mailbox.ask(Request::Neighbours { rows }).is_ok();
+        for (worker, asked) in self.workers.iter().zip(&mut self.asked_neighbours) {
+            if !*asked {
+                let rows = Vec::with_capacity(NEIGHBOURS_MAX);
+                *asked = worker.mailbox.ask(Request::Neighbours { rows }).is_ok();
+            }
+        }
+    }
+
+    /// Ports that can have packets come to their new owners; those that come to others meanwhile are handed over.
+    fn steer_devices(&mut self) {
+        let workers = self.workers.len();
+        let of_slot = self.steerer.slots().workers().map(|worker| worker.0);
+        for (number, device) in self.devices.iter_mut().enumerate() {
+            let queues = device.rx_queues;
+            device.steer(&of_slot, |queue| layout::worker_of(number, queue, queues, workers));
         }
     }
 
@@ -189,6 +237,11 @@ impl Running {
     fn interface_name(&self, id: usize) -> String {
         self.latest.network.interfaces.get(id).map_or_else(String::new, |i| i.name.clone())
     }
+}
+
+fn rings(worker: usize, pairs: &[PairCounters]) -> Vec<RingView> {
+    let others = pairs.iter().enumerate().filter(|(to, _)| *to != worker);
+    others.map(|(to, pair)| RingView { to: to as u16, sent: pair.sent.get(), full: pair.full.get() }).collect()
 }
 
 fn connection_view(row: &ConnectionRow) -> ConnectionView {
@@ -302,8 +355,13 @@ impl Source for Running {
                 transmitted,
                 consumed,
                 transit,
+                handed_over,
+                taken_over,
                 connections_created,
                 connections_expired,
+                connections_moved_out,
+                connections_moved_in,
+                connections_lost,
                 icmp_sent,
                 icmp_suppressed,
                 resets_sent,
@@ -318,14 +376,21 @@ impl Source for Running {
             WorkerView {
                 worker: number as u16,
                 core: worker.core as u32,
-                connections: connections_created.get().wrapping_sub(connections_expired.get()),
+                connections: worker.counters.connections(),
                 capacity: worker.capacity.into(),
                 connections_created: connections_created.get(),
                 connections_expired: connections_expired.get(),
+                connections_moved_out: connections_moved_out.get(),
+                connections_moved_in: connections_moved_in.get(),
+                connections_lost: connections_lost.get(),
+                slots: self.steerer.slots().count_of(WorkerId(number as u16)) as u16,
                 received: received.get(),
                 transmitted: transmitted.get(),
                 consumed: consumed.get(),
                 transit: transit.get(),
+                handed_over: handed_over.get(),
+                taken_over: taken_over.get(),
+                rings: rings(number, &worker.pairs),
                 icmp_sent: icmp_sent.get(),
                 icmp_suppressed: icmp_suppressed.get(),
                 resets_sent: resets_sent.get(),
@@ -353,7 +418,15 @@ impl Source for Running {
             mac: row.mac.map(|mac| MacAddr(mac).to_string()),
             state: row.state.to_owned(),
         };
-        self.neighbours.iter().map(view).collect()
+        // each worker has its own list; of what several know, what one of them can send to
+        let mut known = BTreeMap::new();
+        for row in self.neighbours.iter().flatten() {
+            let best = known.entry((row.interface, row.address)).or_insert(row);
+            if best.mac.is_none() {
+                *best = row;
+            }
+        }
+        known.into_values().map(view).collect()
     }
 
     fn connections(&mut self, cursor: ConnectionCursor, rows: usize) -> Poll<ConnectionPage> {
@@ -381,6 +454,19 @@ impl Runtime for Running {
 
     fn load(&mut self) -> Result<Config, String> {
         Config::load(&self.config_path).map_err(|error| error.to_string())
+    }
+
+    fn rebalance(&mut self, wish: &Rebalance) -> Result<Vec<String>, String> {
+        if self.moving > 0 || self.next.is_some() || !self.steps.is_empty() {
+            return Err("connections are still moving by the last change; ask again in a moment".to_owned());
+        }
+        let before = self.steerer.slots().clone();
+        let slots = rebalanced(&before, self.workers.len() as u16, wish)?;
+        let count = before.workers().iter().zip(slots.workers()).filter(|(old, new)| old != new).count();
+        self.steps.extend(self.steerer.rebalance(&self.published, slots));
+        self.steer_devices();
+        self.send_snapshot();
+        Ok(if count == 0 { vec![] } else { vec![format!("{count} slots get another worker")] })
     }
 
     fn publish(&mut self, snapshot: &Snapshot) {

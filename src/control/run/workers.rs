@@ -1,5 +1,6 @@
 //! Workers: made with everything they need, launched on their cores, stopped through their mailboxes.
 
+use super::layout;
 use super::ports::PortQueues;
 use super::{Clock, Config, Eal, RunError, memory};
 use crate::dataplane::areas::Areas;
@@ -9,11 +10,14 @@ use crate::dataplane::mailbox::{Mailbox, Request};
 use crate::dataplane::meter::BurstTimes;
 use crate::dataplane::peers::Board;
 use crate::dataplane::snapshot::Snapshot;
+use crate::dataplane::steer::peers::{Peers, depth, mesh};
 use crate::dataplane::worker::{Idle, Worker};
 use crate::io::eal::WorkerRun;
 use crate::io::mbuf::Mbuf;
-use crate::io::worker_queues::WorkerQueues;
-use crate::model::{PortId, WorkerCounters, WorkerId};
+use crate::io::queue::{RxQueue, TxQueue};
+use crate::io::worker_queues::{Exit, WorkerQueues};
+use crate::model::{PairCounters, PortId, WorkerCounters, WorkerId};
+use crate::tables::ring::ring;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,6 +30,8 @@ pub struct WorkerHandle {
     pub destinations: SharedCounters,
     pub burst_times: Arc<BurstTimes>,
     pub areas: Areas,
+    /// By worker, what went to it.
+    pub pairs: Arc<[PairCounters]>,
     run: Option<WorkerRun<()>>,
     ended: Arc<AtomicBool>,
 }
@@ -57,11 +63,18 @@ pub fn make(
 ) -> Result<Vec<(Director<Mbuf>, WorkerHandle)>, RunError> {
     let capacity = config.connections.capacity_per_worker;
     let board = (cores.len() > 1).then(|| Board::new(cores.len()));
-    let make = |(worker, &core): (usize, &usize)| {
+    let workers = cores.len() as u16;
+    // the same for all: a connection that moves keeps what follows from its hash
+    let seeds = seeds()?;
+    let make = |((worker, &core), peers): ((usize, &usize), Peers<Mbuf>)| {
         let worker = WorkerId(worker as u16);
-        let mut director = Director::new(Parameters { worker, capacity, seeds: seeds()?, now: clock.now() })?;
+        let mut director = Director::new(Parameters { worker, workers, capacity, seeds, now: clock.now() })?;
         if let Some(board) = &board {
             director.join(board, worker);
+        }
+        let pairs = peers.counters();
+        if workers > 1 {
+            director.connect(peers);
         }
         let mut areas = director.areas();
         prepare(&mut areas, worker, first);
@@ -75,12 +88,13 @@ pub fn make(
             destinations,
             burst_times: Arc::default(),
             areas,
+            pairs,
             run: None,
             ended: Arc::default(),
         };
         Ok((director, handle))
     };
-    cores.iter().enumerate().map(make).collect()
+    cores.iter().enumerate().zip(mesh(cores.len(), depth(cores.len()))).map(make).collect()
 }
 
 /// Has memory taken for what a snapshot is going to need of a worker's tables.
@@ -115,14 +129,12 @@ pub fn launch(
     idle: Idle,
 ) -> Result<Vec<WorkerHandle>, RunError> {
     let PortQueues { receive, transmit, pool } = queues;
-    let mut receive: Vec<_> = receive.into_iter().map(Vec::into_iter).collect();
-    let mut transmit: Vec<_> = transmit.into_iter().map(Vec::into_iter).collect();
+    let receive = receivers(receive, workers.len());
+    let exits = exits(transmit, workers.len());
     let mut handles = vec![];
-    for (number, (director, mut handle)) in workers.into_iter().enumerate() {
-        let ids = 0_u16..;
-        let receive = receive.iter_mut().zip(ids).filter_map(|(queues, id)| queues.next().map(|q| (q, PortId(id))));
-        let transmit = transmit.iter_mut().filter_map(Iterator::next);
-        let queues = WorkerQueues::new(receive.collect(), transmit.collect(), pool.allocator());
+    for (number, (((director, mut handle), receive), exits)) in workers.into_iter().zip(receive).zip(exits).enumerate()
+    {
+        let queues = WorkerQueues::new(receive, exits, pool.allocator());
         let mut worker = Worker::new(director, queues, handle.mailbox.clone(), idle);
         handle.burst_times = worker.burst_times();
         let ended = EndMark(handle.ended.clone());
@@ -133,6 +145,39 @@ pub fn launch(
         handles.push(handle);
     }
     Ok(handles)
+}
+
+/// By worker: the queues it polls.
+fn receivers(ports: Vec<Vec<RxQueue>>, workers: usize) -> Vec<Vec<(RxQueue, PortId)>> {
+    let mut receivers: Vec<_> = (0..workers).map(|_| vec![]).collect();
+    for (device, queues) in ports.into_iter().enumerate() {
+        let count = queues.len();
+        for (number, queue) in queues.into_iter().enumerate() {
+            receivers[layout::worker_of(device, number, count, workers)].push((queue, PortId(device as u16)));
+        }
+    }
+    receivers
+}
+
+/// By worker: how it sends, one a port.
+fn exits(ports: Vec<Vec<TxQueue>>, workers: usize) -> Vec<Vec<Exit>> {
+    let mut exits: Vec<Vec<Exit>> = (0..workers).map(|_| vec![]).collect();
+    for (device, queues) in ports.into_iter().enumerate() {
+        let count = queues.len();
+        let owners: Vec<_> = (0..count).map(|queue| layout::worker_of(device, queue, count, workers)).collect();
+        let mut others: Vec<Vec<_>> = (0..count).map(|_| vec![]).collect();
+        let mut of_port: Vec<Option<Exit>> = (0..workers).map(|_| None).collect();
+        for worker in (0..workers).filter(|worker| !owners.contains(worker)) {
+            let (producer, consumer) = ring(depth(workers));
+            others[layout::queue_for(worker, count)].push(consumer);
+            of_port[worker] = Some(Exit::Through(producer));
+        }
+        for ((queue, owner), others) in queues.into_iter().zip(owners).zip(others) {
+            of_port[owner] = Some(Exit::Own(queue, others));
+        }
+        exits.iter_mut().zip(of_port).for_each(|(exits, exit)| exits.extend(exit));
+    }
+    exits
 }
 
 /// Says that a worker has ended, also by a panic.

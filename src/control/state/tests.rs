@@ -81,7 +81,7 @@ fn port(name: &str, addresses: &[&str]) -> PortConfig {
 fn config(services: &[ServiceConfig]) -> Config {
     Config {
         dpdk: DpdkConfig::default(),
-        workers: WorkersConfig { cores: None, idle: Idle::Spin },
+        workers: WorkersConfig { cores: None, idle: Idle::Spin, rss_key: Default::default() },
         connections: ConnectionsConfig { capacity_per_worker: 1000 },
         timeouts: Default::default(),
         settings: Default::default(),

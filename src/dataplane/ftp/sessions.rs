@@ -96,6 +96,20 @@ impl Sessions {
         self.sessions.get_mut((number as usize).checked_sub(1)?)
     }
 
+    /// What is kept of a connection that moves away.
+    pub fn take(&mut self, number: u32) -> Option<Session> {
+        let session = *self.get(number)?;
+        self.remove(number);
+        Some(session)
+    }
+
+    /// And where it arrives; `None`: there are as many as there may be.
+    pub fn put(&mut self, session: Session) -> Option<u32> {
+        let number = self.add()?;
+        *self.get_mut(number)? = session;
+        Some(number)
+    }
+
     /// A connection with this session, or with none, has ended.
     pub fn remove(&mut self, number: u32) {
         if number != 0 {

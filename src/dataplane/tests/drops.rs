@@ -2,6 +2,7 @@
 
 use super::lab::*;
 use super::packets::*;
+use crate::dataplane::steer::Arrival;
 use crate::dataplane::vec_frame::VecFrame;
 use crate::model::limits::{DATAGRAMS_MAX, FRAGMENTS_PER_DATAGRAM_MAX, HELD_PER_NEIGHBOUR_MAX};
 use crate::model::{DestId, DropReason, Forward, Tunnel};
@@ -201,6 +202,16 @@ fn origin(reason: DropReason) -> Origin {
         R::NoBuffer => Here(|lab| {
             lab.out.is_exhausted = true;
             lab.client_sends(&Datagram { dont_fragment: false, ..syn().data(&[0; 1461]) });
+        }),
+        R::RingFull => Here(|lab| {
+            lab.give_all_away(1);
+            lab.client_sends(&syn());
+            lab.client_sends(&syn());
+        }),
+        R::Stray => Here(|lab| {
+            lab.give_all_away(1);
+            lab.director.arrival = Arrival::Handed;
+            lab.client_sends(&syn());
         }),
         R::TxFull => Io,
     }

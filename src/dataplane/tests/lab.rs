@@ -3,6 +3,8 @@
 use super::packets::{Datagram, SYN, Seen, at, tcp};
 use crate::dataplane::director::{Director, Parameters};
 use crate::dataplane::snapshot::*;
+use crate::dataplane::steer::owner::{Rule, Rules, Steering};
+use crate::dataplane::steer::peers::mesh;
 use crate::dataplane::vec_frame::{VecFrame, VecOutlet};
 use crate::model::limits::BURST;
 use crate::model::settings::Settings;
@@ -99,7 +101,7 @@ impl Lab {
     /// The network above, and nothing to serve.
     pub fn with_capacity(capacity: u32) -> Self {
         let now = Time::from_s(1000);
-        let parameters = Parameters { worker: WorkerId(0), capacity, seeds: [1, 2, 3, 4], now };
+        let parameters = Parameters { worker: WorkerId(0), workers: 1, capacity, seeds: [1, 2, 3, 4], now };
         let mut lab = Self {
             director: Director::new(parameters).unwrap(),
             out: VecOutlet::default(),
@@ -203,6 +205,21 @@ impl Lab {
         directory.has_marks = true;
         self.put(id, key, SchedulerKind::Rr, vec![]);
         id
+    }
+
+    /// There is another worker, and everything is its; the ring to it is for so many packets.
+    pub fn give_all_away(&mut self, depth: usize) {
+        let mut table = SlotTable::default();
+        (0..SLOTS).filter_map(Slot::new).for_each(|slot| table.assign(slot, WorkerId(1)));
+        let rules = Rules {
+            directory: (*self.draft.directory).clone(),
+            services: vec![Rule::default(); self.next_service as usize],
+            ..Rules::default()
+        };
+        let (now, rules) = (Arc::new(table), Arc::new(rules));
+        self.draft.steering = Arc::new(Steering { now, rules, ..Steering::default() });
+        self.director.connect(mesh(2, depth).swap_remove(0));
+        self.publish();
     }
 
     pub fn marks(&mut self, rules: &[MarkRule]) {
@@ -359,9 +376,10 @@ impl Lab {
         let put_together = (counters.packets_reassembled.get(), counters.fragments_reassembled.get());
         let cut = (counters.packets_fragmented.get(), counters.fragments_created.get());
         let made = counters.icmp_sent.get() + counters.resets_sent.get() + self.echoes + cut.1 + put_together.0;
-        let gone = drops + counters.consumed.get() + cut.0 + put_together.1;
+        let gone = drops + counters.consumed.get() + cut.0 + put_together.1 + counters.handed_over.get();
         let waiting = held + u64::from(self.director.fragments_waiting());
-        assert_eq!(counters.received.get() + made, gone + self.sent_ip + waiting, "{:?}", self.drops());
+        let came = counters.received.get() + counters.taken_over.get();
+        assert_eq!(came + made, gone + self.sent_ip + waiting, "{:?}", self.drops());
     }
 
     pub fn process(&mut self, port: PortId, frames: impl IntoIterator<Item = VecFrame>) -> Vec<Seen> {
@@ -373,6 +391,7 @@ impl Lab {
         let count = frames.len() as u64 + u64::from(self.director.fragments_waiting());
         let (drops, consumed) = self.ended();
         self.director.process(port, &mut frames, self.now, &mut self.out);
+        self.director.send_parcels();
         assert!(frames.is_empty());
         let (dropped, consumed) = (self.ended().0 - drops, self.ended().1 - consumed);
         let waiting = u64::from(self.director.fragments_waiting());

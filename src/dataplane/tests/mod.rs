@@ -13,7 +13,7 @@ mod methods;
 mod model;
 mod nat;
 mod nd;
-mod packets;
+pub mod packets;
 mod peers;
 mod persist;
 mod ranking;

@@ -26,14 +26,14 @@ pub(super) fn dpdk_fields(dpdk: &DpdkConfig) -> Fields {
 }
 
 pub(super) fn workers_fields(workers: &WorkersConfig) -> Fields {
-    let WorkersConfig { cores, idle } = workers;
+    let WorkersConfig { cores, idle, rss_key } = workers;
     let cores = cores.as_ref().map_or_else(|| "default".to_owned(), |cores| format!("{cores:?}"));
     let idle = match idle {
         Idle::Spin => "spin",
         Idle::Yield => "yield",
         Idle::Sleep => "sleep",
     };
-    vec![("cores", cores), ("idle", idle.to_owned())]
+    vec![("cores", cores), ("idle", idle.to_owned()), ("rss_key", rss_key.to_string())]
 }
 
 pub(super) fn connections_fields(connections: &ConnectionsConfig) -> Fields {

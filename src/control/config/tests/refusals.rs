@@ -146,7 +146,7 @@ fn no_workers_are_refused() {
 fn a_core_beyond_all_machines_is_refused() {
     assert_eq!(
         refusal("[dpdk]", "[workers]\ncores = [1024]\n[dpdk]"),
-        "t.toml:2: [workers] `cores`: 1024 is out of range; allowed: 0 to 1023; one entry"
+        "t.toml:2: [workers] `cores`: 1024 is out of range; allowed: 0 to 1023; 1 to 128 entries"
     );
 }
 

@@ -9,12 +9,12 @@ mod services;
 use super::error::{Problems, nearest, quoted};
 use super::file::{File, IpTable, IpvsTable, Switch, TimeoutsTable, WorkersTable};
 use super::keys::Table;
-use super::not_yet;
 use super::{Config, ConnectionsConfig, DestinationConfig, DpdkConfig, Idle, ServiceConfig, WorkersConfig, values};
 use crate::model::settings::Settings;
 use crate::model::state::TcpState;
 use crate::model::timeouts::Timeouts;
 use crate::model::{Forward, Tick};
+use crate::wire::toeplitz::RssKey;
 use std::ops::Range;
 use toml::Spanned;
 
@@ -71,7 +71,7 @@ fn workers(table: &WorkersTable, problems: &mut Problems<'_>) -> WorkersConfig {
         let message = match cores.get_ref().len() {
             0 => "there must be a worker; name a core, or leave the key out for all".to_owned(),
             n if n > WORKERS_MAX => format!("{n} workers; allowed: 1 to {WORKERS_MAX}"),
-            n => not_yet::workers(n).err().unwrap_or_default(),
+            _ => String::new(),
         };
         if !message.is_empty() {
             problems.add(cores.span(), place(Table::Workers, "cores"), message);
@@ -82,7 +82,10 @@ fn workers(table: &WorkersTable, problems: &mut Problems<'_>) -> WorkersConfig {
         Some("sleep") => Idle::Sleep,
         _ => Idle::Spin,
     };
-    WorkersConfig { cores: table.cores.as_ref().map(|cores| cores.get_ref().clone()), idle }
+    let key = |text: &str| text.parse::<RssKey>().map_err(|error| format!("{}: {error}", quoted(text)));
+    let rss_key = table.rss_key.as_ref().and_then(|text| accept(Table::Workers, "rss_key", text, key, problems));
+    let cores = table.cores.as_ref().map(|cores| cores.get_ref().clone());
+    WorkersConfig { cores, idle, rss_key: rss_key.unwrap_or_default() }
 }
 
 fn timeouts(table: &TimeoutsTable) -> Timeouts {

@@ -1,0 +1,163 @@
+//! Who owns a packet: a pure function of its headers and what the control thread published.
+//!
+//! The first that holds says whose packet it is:
+//! 1. its destination is a virtual service, or a mark rule fits: the client is its source;
+//! 2. its source is a NAT destination (of a service on every port or on a mark: with any port): the client is its
+//!    destination;
+//! 3. it is an ICMP error about a packet of which one of these holds, as it is or mirrored ([`super`]);
+//! 4. nobody: any worker may have it.
+//!
+//! Fragments show no ports: who reassembles them follows from what they have in common.
+
+use super::policy::{Policy, slot_of_other};
+use crate::dataplane::marks::Marks;
+use crate::dataplane::reassemble::DatagramKey;
+use crate::dataplane::snapshot::Directory;
+use crate::model::{Protocol, ServiceId, SlotTable, WorkerId};
+use crate::tables::connections::{Key, ports};
+use crate::wire::address::Address;
+use crate::wire::rss_key::RssKeys;
+use crate::wire::toeplitz::{RssKey, Toeplitz};
+use hashbrown::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
+
+/// AH and ESP go with the connection of the key exchange between the same hosts (ip_vs_proto_ah_esp.c).
+const ISAKMP: [u8; 2] = 500_u16.to_be_bytes();
+
+/// A policy that may be about to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Rule {
+    pub before: Policy,
+    pub now: Policy,
+}
+
+/// Where the connections of a NAT destination come from: protocol, address and port.
+pub type Server = (u8, IpAddr, u16);
+
+/// Whose packets are whose.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// The services that there are, and those gone that still have connections, each with its place in `services`.
+    pub directory: Directory,
+    pub services: Vec<Rule>,
+    /// NAT destinations.
+    pub servers: HashMap<Server, Rule>,
+    /// Those whose packets may come from any port.
+    pub addresses: HashMap<IpAddr, Rule>,
+}
+
+/// How far a change of the steering has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Stage {
+    /// None is under way: `before` and `now` are the same.
+    #[default]
+    Settled,
+    /// Everybody knows what is to come, and still goes by what was.
+    Announced,
+    /// Packets go to their new owners, who ask the old ones about those they do not know; connections move.
+    Moving,
+}
+
+/// Everything that owner() depends on besides the packet.
+#[derive(Clone)]
+pub struct Steering {
+    /// Counts stages of changes.
+    pub epoch: u64,
+    pub stage: Stage,
+    pub before: Arc<SlotTable>,
+    pub now: Arc<SlotTable>,
+    pub hash: Arc<Toeplitz>,
+    pub rules: Arc<Rules>,
+}
+
+/// Under the default key, as ports to clients have it.
+static DEFAULT: LazyLock<Arc<Toeplitz>> = LazyLock::new(|| Arc::new(Toeplitz::new(&RssKey(RssKeys::default().source))));
+
+impl Default for Steering {
+    /// Everything is the first worker's.
+    fn default() -> Self {
+        Self {
+            epoch: 0,
+            stage: Stage::Settled,
+            before: Arc::default(),
+            now: Arc::default(),
+            hash: DEFAULT.clone(),
+            rules: Arc::default(),
+        }
+    }
+}
+
+/// A packet that is somebody's: its client, and how clients of its service are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim<A> {
+    pub client: A,
+    pub port: [u8; 2],
+    pub rule: Rule,
+}
+
+/// The workers that a packet belongs to by what was and by what is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owners {
+    pub before: WorkerId,
+    pub now: WorkerId,
+}
+
+impl Steering {
+    /// Whose packet this is; `None`: anybody's. `marked`: the service on its mark, by [`Steering::service_of_mark`].
+    pub fn claim<A: Address>(&self, key: &Key<A>, marked: Option<ServiceId>) -> Option<Claim<A>> {
+        let protocol = Protocol::from_number(key.kind as u8)?;
+        let (protocol, ports) = match protocol.has_ports() {
+            true => (protocol, key.ports),
+            false => (Protocol::Udp, ports(ISAKMP, ISAKMP)),
+        };
+        let [a, b, c, d] = ports.to_ne_bytes();
+        let rules = &*self.rules;
+        let find = || rules.directory.find(protocol, key.destination.to_ip(), u16::from_be_bytes([c, d]));
+        if let Some(service) = marked.or_else(find) {
+            return Some(Claim { client: key.source, port: [a, b], rule: *rules.services.get(service.index())? });
+        }
+        let rule = rules.of_server((protocol.number(), key.source.to_ip(), u16::from_be_bytes([a, b])))?;
+        Some(Claim { client: key.destination, port: [c, d], rule })
+    }
+
+    pub fn owners<A: Address>(&self, claim: &Claim<A>) -> Owners {
+        let Claim { client, port, rule } = *claim;
+        let now = self.now.worker_of(rule.now.slot(&self.hash, client, port));
+        match self.stage {
+            Stage::Settled => Owners { before: now, now },
+            _ => Owners { before: self.before.worker_of(rule.before.slot(&self.hash, client, port)), now },
+        }
+    }
+
+    /// The worker that puts the packet together which fragments with this key are of.
+    pub fn reassembler<A: Address>(&self, key: &DatagramKey<A>) -> WorkerId {
+        let mut destination = [0; 16];
+        key.destination.write(&mut destination);
+        let folded = destination
+            .chunks_exact(4)
+            .fold(key.id, |id, word| id ^ u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+        let slot = slot_of_other(&self.hash, key.source, folded);
+        let table = if self.stage == Stage::Announced { &self.before } else { &self.now };
+        table.worker_of(slot)
+    }
+
+    /// As [`Rules::directory`] knows it; `mark`: 0 for none.
+    pub fn service_of_mark<A: Address>(&self, mark: u32) -> Option<ServiceId> {
+        let family = if A::IS_V6 { crate::model::Family::V6 } else { crate::model::Family::V4 };
+        self.rules.directory.find_mark(mark, family)
+    }
+
+    /// Whether there is anything that mark rules could say.
+    pub fn has_marks(&self, marks: &Marks) -> bool {
+        self.rules.directory.has_marks && !marks.is_empty()
+    }
+}
+
+impl Rules {
+    fn of_server(&self, server: Server) -> Option<Rule> {
+        let of_port = self.servers.get(&server);
+        let of_any_port = || if self.addresses.is_empty() { None } else { self.addresses.get(&server.1) };
+        of_port.or_else(of_any_port).copied()
+    }
+}

@@ -1,0 +1,186 @@
+//! The rings between one worker and each of the others, and what goes over them.
+
+use super::Arrival;
+use super::moving::Moved;
+use crate::dataplane::reassemble::Geometry;
+use crate::model::limits::{BURST, RING_DEPTH_MAX, RING_DEPTH_MIN, RINGS_FRAMES_MAX};
+use crate::model::{DropReason, InterfaceId, PairCounters, PortId, WorkerCounters, WorkerId};
+use crate::tables::ring::{Consumer, Producer, ring};
+use arrayvec::ArrayVec;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Why a frame comes from another worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It is yours.
+    Handed,
+    /// Do you know its connection? Else send it back.
+    Question,
+    /// It is yours, and nobody else's: its former owner does not know it.
+    Answered,
+}
+
+impl Mark {
+    pub fn arrival(self, from: WorkerId) -> Arrival {
+        match self {
+            Self::Handed => Arrival::Handed,
+            Self::Question => Arrival::Question(from),
+            Self::Answered => Arrival::Answered,
+        }
+    }
+}
+
+/// What one worker sends another. A frame carries its input port alone: it is looked at afresh.
+pub enum Parcel<F> {
+    Frame(F, PortId, Mark),
+    /// A packet put together from fragments: it is cut again as it came.
+    Whole(F, PortId, Mark, Box<Geometry>),
+    Note(Box<Note>),
+}
+
+impl<F> Parcel<F> {
+    fn is_frame(&self) -> bool {
+        matches!(self, Self::Frame(..) | Self::Whole(..))
+    }
+}
+
+/// What workers tell each other that is no frame.
+// boxed as a whole
+#[allow(clippy::large_enum_variant)]
+pub enum Note {
+    /// A neighbour has been heard of.
+    Neighbour { interface: InterfaceId, address: IpAddr, mac: [u8; 6], learn: bool },
+    /// A router has told the MTU of its way to a server.
+    PathMtu { server: IpAddr, mtu: u16 },
+    /// A connection that is yours now.
+    Moved(Moved),
+    /// There will be no more of them in this epoch of the steering.
+    AllMoved { epoch: u64 },
+}
+
+struct Peer<F> {
+    to: Producer<Parcel<F>>,
+    waiting: ArrayVec<Parcel<F>, BURST>,
+    from: Consumer<Parcel<F>>,
+}
+
+/// One worker's ends of the rings.
+pub struct Peers<F> {
+    /// By worker; `None` for itself.
+    peers: Vec<Option<Peer<F>>>,
+    /// By worker, what went to it.
+    counters: Arc<[PairCounters]>,
+}
+
+impl<F> Default for Peers<F> {
+    fn default() -> Self {
+        Self { peers: vec![], counters: Arc::new([]) }
+    }
+}
+
+/// Parcels a ring holds, with so many workers.
+pub fn depth(workers: usize) -> usize {
+    let share = RINGS_FRAMES_MAX / workers.saturating_sub(1).max(1);
+    let power = (share + 1).next_power_of_two() / 2;
+    power.clamp(RING_DEPTH_MIN, RING_DEPTH_MAX)
+}
+
+/// A ring between every two of the workers, one way and the other, each for `depth` parcels.
+pub fn mesh<F: Send>(workers: usize, depth: usize) -> Vec<Peers<F>> {
+    let mut ends: Vec<Vec<_>> = (0..workers).map(|_| (0..workers).map(|_| (None, None)).collect()).collect();
+    let pairs = (0..workers).flat_map(|from| (0..workers).map(move |to| (from, to)));
+    for (from, to) in pairs.filter(|(from, to)| from != to) {
+        let (producer, consumer) = ring(depth);
+        ends[from][to].0 = Some(producer);
+        ends[to][from].1 = Some(consumer);
+    }
+    let peer = |(to, from): (Option<_>, Option<_>)| Some(Peer { to: to?, waiting: ArrayVec::new(), from: from? });
+    let peers = |ends: Vec<_>| Peers {
+        peers: ends.into_iter().map(peer).collect(),
+        counters: (0..workers).map(|_| PairCounters::default()).collect(),
+    };
+    ends.into_iter().map(peers).collect()
+}
+
+impl<F> Peers<F> {
+    /// There are other workers.
+    pub fn is_shared(&self) -> bool {
+        self.peers.iter().any(Option::is_some)
+    }
+
+    pub fn counters(&self) -> Arc<[PairCounters]> {
+        self.counters.clone()
+    }
+
+    /// The others.
+    pub fn ids(&self) -> impl Iterator<Item = WorkerId> + use<F> {
+        let is_other: ArrayVec<bool, { crate::model::SLOTS }> = self.peers.iter().map(Option::is_some).collect();
+        is_other.into_iter().enumerate().filter(|(_, other)| *other).map(|(id, _)| WorkerId(id as u16))
+    }
+
+    /// Takes a parcel for another worker, to go with the next burst. False: there is no such worker.
+    #[inline]
+    pub fn send(&mut self, to: WorkerId, parcel: Parcel<F>, counters: &WorkerCounters) -> bool {
+        let Some(Some(peer)) = self.peers.get_mut(to.index()) else { return false };
+        if peer.waiting.is_full() {
+            peer.flush(&self.counters[to.index()], counters);
+        }
+        peer.waiting.push(parcel);
+        true
+    }
+
+    /// What was taken is on its way; what the rings have no room for is dropped.
+    #[inline]
+    pub fn flush(&mut self, counters: &WorkerCounters) {
+        for (peer, pair) in self.peers.iter_mut().zip(self.counters.iter()) {
+            if let Some(peer) = peer
+                && !peer.waiting.is_empty()
+            {
+                peer.flush(pair, counters);
+            }
+        }
+    }
+
+    /// Whether so many more parcels surely find room.
+    pub fn has_room(&mut self, to: WorkerId, parcels: usize) -> bool {
+        match self.peers.get_mut(to.index()) {
+            Some(Some(peer)) => {
+                let wanted = peer.waiting.len() + parcels;
+                peer.to.room(wanted) == wanted
+            }
+            _ => false,
+        }
+    }
+
+    /// What has come from another worker, up to a burst.
+    #[inline]
+    pub fn receive(&mut self, from: WorkerId, parcels: &mut ArrayVec<Parcel<F>, BURST>) {
+        if let Some(Some(peer)) = self.peers.get_mut(from.index()) {
+            peer.from.pop_burst(parcels);
+        }
+    }
+}
+
+impl<F> Peer<F> {
+    fn flush(&mut self, pair: &PairCounters, counters: &WorkerCounters) {
+        let (parcels, frames) = (self.waiting.len(), self.frames());
+        self.to.push_burst(&mut self.waiting);
+        pair.sent.add((parcels - self.waiting.len()) as u64);
+        counters.handed_over.add(frames - self.frames());
+        if !self.waiting.is_empty() {
+            self.drop_waiting(pair, counters);
+        }
+    }
+
+    fn frames(&self) -> u64 {
+        self.waiting.iter().filter(|parcel| parcel.is_frame()).count() as u64
+    }
+
+    #[cold]
+    fn drop_waiting(&mut self, pair: &PairCounters, counters: &WorkerCounters) {
+        pair.full.add(self.waiting.len() as u64);
+        counters.drops[DropReason::RingFull as usize].add(self.frames());
+        self.waiting.clear();
+    }
+}

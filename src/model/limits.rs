@@ -32,8 +32,8 @@ pub const HELD_PER_NEIGHBOUR_MAX: u16 = 64;
 pub const ICMP_ERRORS_PER_S: u32 = 1000;
 pub const ICMP_ERRORS_BURST: u64 = 50;
 
-/// Entries of the timer wheel a worker looks at between two bursts, beyond two a received packet: expiring a million
-/// connections in a second must not hold up packets.
+/// Entries of the timer wheel a worker looks at between two bursts, beyond one a received packet (which can have made one
+/// connection): a million that expire in a second must not hold up packets, and are through in a tenth of one.
 pub const EXPIRE_PER_POLL: usize = 32;
 
 /// Different sets of timeouts that services have for themselves: each lies in the cache of a worker that uses it.

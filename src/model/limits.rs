@@ -42,7 +42,7 @@ pub const TIMEOUT_SETS_MAX: usize = 1024;
 /// Mark rules: each may be looked at for a packet that no connection is known for.
 pub const MARK_RULES_MAX: usize = 1024;
 
-/// Services and destinations of a new snapshot a worker takes over between two bursts.
+/// Destinations of a new snapshot a worker takes over between two bursts; a service counts as several.
 pub const PICK_UP_PER_POLL: usize = 16;
 
 /// FTP control connections of a worker that have asked for a passive data connection: each is a logged-in user.

@@ -347,7 +347,7 @@ impl<F: Frame> Director<F> {
     /// Work between bursts, bounded by the packets just `processed`.
     pub fn housekeeping(&mut self, processed: usize, now: Time, out: &mut impl Outlet<F>) {
         self.set_time(now);
-        self.expire(2 * processed + EXPIRE_PER_POLL, out);
+        self.expire(processed + EXPIRE_PER_POLL, out);
         if self.orphans_from.v4.is_some() || self.orphans_from.v6.is_some() {
             self.end_orphans();
         }

@@ -55,6 +55,14 @@ impl PickUp {
         Some(Step::Appeared(interface, address))
     }
 
+    /// Of a step, in the time that one destination takes: a service's scheduler and ranking are made anew.
+    fn cost(&self, step: &Step) -> usize {
+        match step {
+            Step::Service(id) => self.snapshot.services.get(id.index()).map_or(1, |service| 3 + service.pool.len() / 3),
+            _ => 1,
+        }
+    }
+
     fn is_coming_round(&self) -> bool {
         self.done < self.snapshot.changes.neighbours.len() + self.snapshot.changes.destinations.len()
     }
@@ -86,8 +94,10 @@ impl<F: Frame> Director<F> {
     /// Takes over some more of a new snapshot. When it is in, gives the old one back, for the control thread to drop.
     pub fn continue_pick_up(&mut self) -> Option<Arc<Snapshot>> {
         let mut pick_up = self.pick_up.take()?;
-        for _ in 0..PICK_UP_PER_POLL {
+        let mut budget = PICK_UP_PER_POLL;
+        while budget > 0 {
             let Some(step) = pick_up.step() else { break };
+            budget = budget.saturating_sub(pick_up.cost(&step));
             if !self.take_over(&pick_up, step) {
                 break;
             }

@@ -42,8 +42,8 @@ pub const HELD_PER_NEIGHBOUR_MAX: u16 = 64;
 pub const ICMP_ERRORS_PER_S: u32 = 1000;
 pub const ICMP_ERRORS_BURST: u64 = 50;
 
-/// Entries of the timer wheel a worker looks at between two bursts, beyond two a received packet: expiring a million
-/// connections in a second must not hold up packets.
+/// Entries of the timer wheel a worker looks at between two bursts, beyond one a received packet (which can have made one
+/// connection): a million that expire in a second must not hold up packets, and are through in a tenth of one.
 pub const EXPIRE_PER_POLL: usize = 32;
 
 /// Different sets of timeouts that services have for themselves: each lies in the cache of a worker that uses it.
@@ -52,7 +52,7 @@ pub const TIMEOUT_SETS_MAX: usize = 1024;
 /// Mark rules: each may be looked at for a packet that no connection is known for.
 pub const MARK_RULES_MAX: usize = 1024;
 
-/// Services and destinations of a new snapshot a worker takes over between two bursts.
+/// Destinations of a new snapshot a worker takes over between two bursts; a service counts as several.
 pub const PICK_UP_PER_POLL: usize = 16;
 
 /// FTP control connections of a worker that have asked for a passive data connection: each is a logged-in user.

@@ -243,6 +243,9 @@ impl<F: Frame> Director<F> {
         self.set_time(now);
         let arrived = if self.arrival == Arrival::Fresh { &self.counters.received } else { &self.counters.taken_over };
         arrived.add(frames.len() as u64);
+        if self.arrival == Arrival::Fresh {
+            self.counters.of_port(port).received.add(frames.len() as u64);
+        }
         self.counters.bursts.add(1);
         for frame in frames.iter() {
             frame.prefetch();

@@ -1,6 +1,7 @@
 //! Counters: written by one worker, read by the control thread at any time.
 
 use super::drop_reason::DropReason;
+use super::ids::PortId;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// A counter with a single writer: a plain add for it, a consistent value for every reader.
@@ -74,6 +75,18 @@ pub struct PairCounters {
     pub full: Counter,
 }
 
+/// Ports that are counted one by one: DPDK's own bound on them in usual builds. Those beyond count as the last.
+pub const PORTS_COUNTED: usize = 32;
+
+/// What one worker counts of a port.
+#[derive(Debug, Default)]
+pub struct PortCounters {
+    /// Packets that came in here.
+    pub received: Counter,
+    /// Those of them that were another worker's.
+    pub elsewhere: Counter,
+}
+
 /// What one worker counts for itself.
 #[derive(Debug)]
 #[repr(C, align(64))]
@@ -109,7 +122,16 @@ pub struct WorkerCounters {
     pub bursts: Counter,
     /// Times a port's link came up.
     pub link_ups: Counter,
+    /// By port: see [`WorkerCounters::of_port`].
+    pub ports: [PortCounters; PORTS_COUNTED],
     pub drops: [Counter; DropReason::COUNT],
+}
+
+impl WorkerCounters {
+    #[inline(always)]
+    pub fn of_port(&self, port: PortId) -> &PortCounters {
+        &self.ports[port.index().min(PORTS_COUNTED - 1)]
+    }
 }
 
 impl Default for WorkerCounters {
@@ -135,6 +157,7 @@ impl Default for WorkerCounters {
             fragments_reassembled: Counter::default(),
             bursts: Counter::default(),
             link_ups: Counter::default(),
+            ports: std::array::from_fn(|_| PortCounters::default()),
             drops: std::array::from_fn(|_| Counter::default()),
         }
     }

@@ -168,8 +168,12 @@ pub struct PortView {
     pub speed_mbps: Option<u32>,
     pub rx_queues: u16,
     pub tx_queues: u16,
-    /// How packets come to the worker that owns their connection: `one worker`, `aligned` or `software hand-off`.
+    /// How packets come to the worker that owns their connection: `one worker`, `nothing yet`, `aligned` or
+    /// `software hand-off`, by what has arrived.
     pub steering: String,
+    /// Of the packets received, those that came to another worker than theirs.
+    #[serde(default)]
+    pub elsewhere: u64,
     /// Why: what the device does with several queues.
     #[serde(default)]
     pub spread: String,

@@ -271,8 +271,9 @@ keys! {
              process that is killed.";
     }
     Workers {
-        "cores" Numbers(0, CORE_MAX), "CPU number", Means("the last core this process may use"), "1 to 128 entries",
-            "[1, 2, 3]", Restart, "One worker an entry. A core that repeats is shared by its workers.";
+        "cores" Numbers(0, CORE_MAX), "CPU number", Means("all but the first this process may use"), "1 to 128 entries",
+            "[1, 2, 3]", Restart, "One worker an entry. A core that repeats is shared by its workers. By default one hyper-thread of each core has \
+             one, those on the NICs' NUMA nodes first.";
         "idle" Word(&["spin", "yield", "sleep"]), "", Default(r#""spin""#), "", r#""yield""#, Restart,
             "What a worker does when no packet waits: poll on, offer its core to others, or sleep for a moment. `spin` \
              for production; workers that share a core yield all the same.";

@@ -16,6 +16,7 @@ use self::signals::{Signal, Signals};
 use super::api::server::{Server, ServerError};
 use super::commands::Commands;
 use super::config::{Config, ConfigError};
+use super::doctor::host::Host;
 use super::source::Runtime as _;
 use super::state::{Error as StateError, State};
 use super::steering::Steerer;
@@ -23,6 +24,7 @@ use crate::dataplane::snapshot::Snapshot;
 use crate::dataplane::worker::Idle;
 use crate::io::arguments::EalConfig;
 use crate::io::clock::Clock;
+use crate::io::device::full_pci_address;
 use crate::io::eal::{self, Eal};
 use crate::io::failure::EalError;
 use crate::io::mempool::PoolError;
@@ -105,13 +107,20 @@ pub fn run(config_path: &Path, socket: &Path) -> Result<(), RunError> {
     ended.and(stopped)
 }
 
-/// The cores workers run on: the configured ones, or the last of those this process may use, as the first is usually the
-/// busiest with everything else.
+/// The cores workers run on: the configured ones, or all but the control thread's, those near the NICs first.
 pub(super) fn cores(config: &Config) -> Result<Vec<usize>, RunError> {
     match &config.workers.cores {
         Some(cores) => Ok(cores.clone()),
-        None => eal::allowed_cores().into_iter().max().map(|core| vec![core]).ok_or(RunError::NoCore),
+        None => Some(default_cores(config)).filter(|cores| !cores.is_empty()).ok_or(RunError::NoCore),
     }
+}
+
+fn default_cores(config: &Config) -> Vec<usize> {
+    use super::doctor::layout;
+    let host = Host::gather(Path::new("/"));
+    let addresses = config.ports.iter().filter_map(|port| full_pci_address(&port.device));
+    let nodes: Vec<u32> = addresses.filter_map(|address| host.nic(&address)?.node).collect();
+    layout::default_cores(&host.cores, &eal::allowed_cores(), &nodes, SLOTS)
 }
 
 /// By slot, the number of its worker.

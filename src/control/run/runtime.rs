@@ -15,7 +15,7 @@ use crate::dataplane::listing::ConnectionRow;
 use crate::dataplane::mailbox::{NeighbourRow, Reply, Request};
 use crate::dataplane::meter::BurstTimes;
 use crate::dataplane::snapshot::Snapshot;
-use crate::io::rss::{Spread, field_names};
+use crate::io::rss::field_names;
 use crate::model::limits::DESTINATIONS_MAX;
 use crate::model::{
     DestCounters, DestId, DropReason, PairCounters, PersistenceEngine, PortId, Time, WorkerCounters, WorkerId,
@@ -226,16 +226,30 @@ impl Running {
         self.workers.iter().filter_map(move |w| w.destinations.get(dest.index()))
     }
 
-    fn steering(&self, device: &Device) -> &'static str {
-        match (self.workers.len(), device.spread) {
-            (..=1, _) => "one worker",
-            (_, Spread::BySlot) => "aligned",
-            _ => "software hand-off",
-        }
+    /// By what arrived: what a driver promises is not believed.
+    fn steering(&self, port: PortId) -> &'static str {
+        let counters = || self.workers.iter().map(|worker| worker.counters.of_port(port));
+        let received = counters().map(|of_port| of_port.received.get()).sum();
+        steering(self.workers.len(), received, self.elsewhere(port))
+    }
+
+    /// Packets that came in by a port at another worker than theirs.
+    fn elsewhere(&self, port: PortId) -> u64 {
+        self.workers.iter().map(|worker| worker.counters.of_port(port).elsewhere.get()).sum()
     }
 
     fn interface_name(&self, id: usize) -> String {
         self.latest.network.interfaces.get(id).map_or_else(String::new, |i| i.name.clone())
+    }
+}
+
+/// One packet in a hundred may belong elsewhere: fragments, services whose clients are told apart otherwise.
+fn steering(workers: usize, received: u64, elsewhere: u64) -> &'static str {
+    match (workers, received) {
+        (..=1, _) => "one worker",
+        (_, 0) => "nothing yet",
+        _ if elsewhere.saturating_mul(100) <= received => "aligned",
+        _ => "software hand-off",
     }
 }
 
@@ -329,7 +343,8 @@ impl Source for Running {
                 speed_mbps: link.map(|l| l.speed_mbps).filter(|&speed| speed > 0 && speed < u32::MAX),
                 rx_queues: device.rx_queues as u16,
                 tx_queues: device.tx_queues as u16,
-                steering: self.steering(device).to_owned(),
+                steering: self.steering(interface.port).to_owned(),
+                elsewhere: self.elsewhere(interface.port),
                 spread: device.spread.explanation().to_owned(),
                 rss_fields: field_names(device.rss_fields).into_iter().map(str::to_owned).collect(),
                 facing: device.facing.name().to_owned(),
@@ -371,6 +386,7 @@ impl Source for Running {
                 fragments_created,
                 bursts,
                 link_ups,
+                ports: _,
                 drops,
             } = &*worker.counters;
             WorkerView {
@@ -488,3 +504,15 @@ impl Runtime for Running {
 }
 
 const _: () = assert!(DESTINATIONS_MAX <= u32::MAX as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_aligned_when_hardly_a_packet_comes_to_the_wrong_worker() {
+        let of = [(1, 9, 0), (2, 0, 0), (2, 1000, 10), (2, 1000, 11), (2, 1000, 500)];
+        let names = of.map(|(workers, received, elsewhere)| steering(workers, received, elsewhere));
+        assert_eq!(names, ["one worker", "nothing yet", "aligned", "software hand-off", "software hand-off"]);
+    }
+}

@@ -140,6 +140,9 @@ impl<F: Frame> Director<F> {
         if !self.peers.send(to, parcel, &self.counters) {
             return Err(DropReason::Internal);
         }
+        if self.arrival == Arrival::Fresh {
+            self.counters.of_port(packet.port).elsewhere.add(1);
+        }
         Ok(())
     }
 

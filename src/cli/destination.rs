@@ -2,7 +2,7 @@
 
 use super::service::Which;
 use super::{Failure, command};
-use crate::control::api::{DestinationRef, DestinationSpec, ForwardWord, Request};
+use crate::control::api::{ChecksumWord, DestinationRef, DestinationSpec, ForwardWord, Request, TunnelWord};
 use clap::ValueEnum;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -63,6 +63,41 @@ impl From<Method> for ForwardWord {
     }
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Tunnel {
+    Ipip,
+    Gue,
+    Gre,
+}
+
+impl From<Tunnel> for TunnelWord {
+    fn from(tunnel: Tunnel) -> Self {
+        match tunnel {
+            Tunnel::Ipip => Self::Ipip,
+            Tunnel::Gue => Self::Gue,
+            Tunnel::Gre => Self::Gre,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Checksum {
+    None,
+    Full,
+    /// Remote checksum offload
+    Remote,
+}
+
+impl From<Checksum> for ChecksumWord {
+    fn from(checksum: Checksum) -> Self {
+        match checksum {
+            Checksum::None => Self::None,
+            Checksum::Full => Self::Full,
+            Checksum::Remote => Self::Remote,
+        }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub struct Spec {
     #[command(flatten)]
@@ -70,6 +105,15 @@ pub struct Spec {
     /// Forwarding method [default of a new destination: dr]
     #[arg(long, short, value_name = "METHOD")]
     forward: Option<Method>,
+    /// The tunnel's type [default: ipip]
+    #[arg(long, value_name = "TYPE")]
+    tunnel: Option<Tunnel>,
+    /// UDP port that GUE goes to
+    #[arg(long, value_name = "PORT")]
+    tunnel_port: Option<u16>,
+    /// The checksum in the tunnel's header [default: none]
+    #[arg(long, value_name = "WORD")]
+    tunnel_checksum: Option<Checksum>,
     /// 0 takes no new connections [default of a new destination: 1]
     #[arg(long, short, value_name = "N")]
     weight: Option<u32>,
@@ -86,6 +130,9 @@ impl Spec {
         Ok(DestinationSpec {
             destination: self.place.destination()?,
             forward: self.forward.map(Into::into),
+            tunnel: self.tunnel.map(Into::into),
+            tunnel_port: self.tunnel_port,
+            tunnel_checksum: self.tunnel_checksum.map(Into::into),
             weight: self.weight,
             threshold_upper: self.threshold_upper,
             threshold_lower: self.threshold_lower,

@@ -98,6 +98,9 @@ pub struct Spec {
     /// Clients of one such network keep to one destination: 255.255.255.0, or a prefix length
     #[arg(long, value_name = "MASK", value_parser = mask)]
     persistence_mask: Option<String>,
+    /// What tells clients apart besides their address: sip (the Call-ID); "" for nothing
+    #[arg(long, value_name = "NAME")]
+    persistence_engine: Option<String>,
     /// One-packet scheduling, UDP only: a decision for every packet
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     one_packet: Option<bool>,
@@ -107,6 +110,24 @@ pub struct Spec {
     /// Name of the [[port]] that answers ARP for the address; "" for the one whose subnet it lies in
     #[arg(long, value_name = "NAME")]
     port: Option<String>,
+    /// Seconds an established TCP connection is kept; 0: as everywhere
+    #[arg(long, value_name = "SECONDS")]
+    tcp_established: Option<u32>,
+    /// Seconds a TCP connection is kept after a FIN; 0: as everywhere
+    #[arg(long, value_name = "SECONDS")]
+    tcp_fin_wait: Option<u32>,
+    /// Seconds between two packets of a UDP connection; 0: as everywhere
+    #[arg(long, value_name = "SECONDS")]
+    udp: Option<u32>,
+    /// Seconds until the connections of a quiesced or removed destination end; 0: they end by themselves
+    #[arg(long, value_name = "SECONDS")]
+    drain_deadline: Option<u32>,
+    /// Reset established TCP connections that end because nothing came
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    reset_on_idle_expiry: Option<bool>,
+    /// A UDP packet whose destination was quiesced or removed goes to another at once
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    reschedule_udp: Option<bool>,
 }
 
 impl Spec {
@@ -118,9 +139,16 @@ impl Spec {
             scheduler_flags: self.scheduler_flags.as_ref().map(flags),
             persistence_timeout_s: self.persistence_timeout,
             persistence_mask: self.persistence_mask.clone(),
+            persistence_engine: self.persistence_engine.clone(),
             one_packet: self.one_packet,
             strict: self.strict,
             port: self.port.clone(),
+            tcp_established_s: self.tcp_established,
+            tcp_fin_wait_s: self.tcp_fin_wait,
+            udp_s: self.udp,
+            drain_deadline_s: self.drain_deadline,
+            reset_on_idle_expiry: self.reset_on_idle_expiry,
+            reschedule_udp: self.reschedule_udp,
         })
     }
 }

@@ -72,6 +72,8 @@ fn wrong_usage_is_exit_code_2() {
         "service add tcp 192.0.2.1:80 --persistence-mask 255.0.255",
         "destination add tcp 192.0.2.10:80 server-1",
         "destination add tcp 192.0.2.10:80 10.0.0.1 --forward masq",
+        "destination add tcp 192.0.2.10:80 10.0.0.1 --tunnel vxlan",
+        "service edit tcp 192.0.2.10:80 --drain-deadline soon",
     ];
     for line in lines {
         let (code, out, err) = run(Path::new("/nonexistent/s"), line);
@@ -115,6 +117,12 @@ fn services_and_destinations_change_at_run_time() {
         let deleted = "destination 10.1.0.2:80 of TCP 192.0.2.10:80 deleted\n";
         assert_eq!(run("destination delete tcp 192.0.2.10:80 10.1.0.2"), done(deleted));
         assert_eq!(run("service edit tcp 192.0.2.10:80 -s wrr"), done("service TCP 192.0.2.10:80 edited\n"));
+        let all = "service edit udp 192.0.2.10:53 --tcp-established 7200 --tcp-fin-wait 9 --udp 8 --drain-deadline 600 \
+                   --reset-on-idle-expiry --reschedule-udp false --persistence-timeout 60 --persistence-engine sip";
+        assert_eq!(run(all), done("service UDP 192.0.2.10:53 edited\n"));
+        let tunnel = "destination add udp 192.0.2.10:53 10.1.0.10 --forward tun --tunnel gue --tunnel-port 6080 \
+                      --tunnel-checksum full";
+        assert_eq!(run(tunnel), done("destination 10.1.0.10:53 of UDP 192.0.2.10:53 added\n"));
         assert_eq!(run("service delete udp 192.0.2.10:53"), done("service UDP 192.0.2.10:53 deleted\n"));
         assert_eq!(run("service delete udp 192.0.2.10:53"), failed("No such service: UDP 192.0.2.10:53"));
         let (code, out, _) = run("reload");

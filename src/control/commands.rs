@@ -3,14 +3,21 @@
 use super::admit;
 use super::api::server::{Handler, Next};
 use super::api::views::{DestCounts, DropView, RouteView, ServiceView};
-use super::api::{DestinationRef, DestinationSpec, ForwardWord, PAGE_ROWS, Request, Response, ServiceSpec, Topic};
+use super::api::{
+    ChecksumWord, DestinationRef, DestinationSpec, ForwardWord, PAGE_ROWS, Request, Response, ServiceSpec, Topic,
+    TunnelWord,
+};
+use super::config::rules::check_tunnel_meaning;
 use super::config::{DestinationConfig, ServiceConfig, values};
 use super::counts::Counts;
 use super::ipvsadm;
 use super::source::{ConnectionCursor, Runtime};
 use super::state::{DestinationEdit, Error, ServiceEdit, State, check};
 use crate::dataplane::snapshot::{Service, Snapshot};
-use crate::model::{ClientMask, Departures, DropReason, Forward, Persistence, ServiceKey, Tunnel};
+use crate::model::{
+    ClientMask, Departures, DropReason, Forward, OwnTimeouts, Persistence, PersistenceEngine, ServiceKey, Tunnel,
+    TunnelChecksum, TunnelKind,
+};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
 use std::net::SocketAddr;
@@ -151,7 +158,7 @@ impl<R: Runtime> Commands<R> {
     fn add_service(&mut self, spec: &ServiceSpec) -> Done {
         let key = spec.service.into();
         let wlc = SchedulerKind::from_name("wlc").expect("ipvsadm's default scheduler");
-        let edit = self.service_edit(spec, wlc, None)?;
+        let edit = self.service_edit(spec, wlc, None, Departures::default())?;
         let service = ServiceConfig {
             key,
             scheduler: edit.scheduler.unwrap_or(wlc),
@@ -159,7 +166,7 @@ impl<R: Runtime> Commands<R> {
             persistence: edit.persistence.flatten(),
             one_packet: edit.one_packet.unwrap_or(false),
             strict: edit.strict.unwrap_or(false),
-            departures: Departures::default(),
+            departures: edit.departures.unwrap_or_default(),
             port: edit.port.flatten(),
             destinations: Vec::new(),
         };
@@ -172,7 +179,7 @@ impl<R: Runtime> Commands<R> {
     fn edit_service(&mut self, spec: &ServiceSpec) -> Done {
         let key = spec.service.into();
         let old = self.state.service(&key).map_err(|e| e.to_string())?;
-        let edit = self.service_edit(spec, old.scheduler, old.persistence)?;
+        let edit = self.service_edit(spec, old.scheduler, old.persistence, old.departures)?;
         let persistence = edit.persistence.unwrap_or(old.persistence);
         let one_packet = edit.one_packet.unwrap_or(old.one_packet);
         admit::service(&ServiceConfig { persistence, one_packet, ..old })?;
@@ -186,12 +193,13 @@ impl<R: Runtime> Commands<R> {
         Ok(vec![format!("service {key} deleted")])
     }
 
-    /// `scheduler` and `persistence`: what the service has.
+    /// `scheduler`, `persistence` and `departures`: what the service has.
     fn service_edit(
         &self,
         spec: &ServiceSpec,
         scheduler: SchedulerKind,
         persistence: Option<Persistence>,
+        departures: Departures,
     ) -> Result<ServiceEdit, String> {
         let kind = |name: &String| SchedulerKind::from_name(name).ok_or(Error::SchedulerNotFound(name.clone()));
         let kind = spec.scheduler.as_ref().map(kind).transpose().map_err(|e| e.to_string())?;
@@ -204,7 +212,7 @@ impl<R: Runtime> Commands<R> {
             persistence: persistence_edit(spec, persistence)?,
             one_packet: spec.one_packet,
             strict: spec.strict,
-            departures: None,
+            departures: Some(departures_edit(spec, departures)),
             port: spec.port.as_ref().map(port).transpose().map_err(|e| e.to_string())?,
         })
     }
@@ -215,7 +223,7 @@ impl<R: Runtime> Commands<R> {
             address: at.ip(),
             port: at.port(),
             // ipvsadm's default
-            forward: spec.forward.map_or(Forward::Dr, forward),
+            forward: forward_edit(spec, Forward::Dr)?,
             weight: spec.weight.unwrap_or(1),
             threshold_upper: spec.threshold_upper.unwrap_or(0),
             threshold_lower: spec.threshold_lower.unwrap_or(0),
@@ -228,7 +236,10 @@ impl<R: Runtime> Commands<R> {
     fn edit_destination(&mut self, spec: &DestinationSpec) -> Done {
         let (key, at) = locate(&spec.destination);
         let DestinationSpec { weight, threshold_upper, threshold_lower, .. } = *spec;
-        let forward = spec.forward.map(forward);
+        let service = self.state.service(&key).map_err(|e| e.to_string())?;
+        let old = service.destinations.iter().find(|destination| destination.socket() == at);
+        // one that is not there is refused below, in the words for that
+        let forward = old.map(|old| forward_edit(spec, old.forward)).transpose()?;
         let edit = DestinationEdit { forward, weight, threshold_upper, threshold_lower };
         self.change(|state| state.edit_destination(&key, at, &edit))?;
         Ok(vec![format!("destination {at} of {key} edited")])
@@ -317,21 +328,79 @@ fn persistence_edit(spec: &ServiceSpec, old: Option<Persistence>) -> Result<Opti
     let family = ServiceKey::from(spec.service).family();
     let typed = spec.persistence_mask.as_ref().map(|text| values::client_mask(text, family)).transpose()?;
     let mask = typed.or(old.map(|p| p.mask)).unwrap_or(ClientMask::whole(family));
-    match (spec.persistence_timeout_s, typed, old) {
-        (Some(0), None, _) => Ok(Some(None)),
-        (Some(0), Some(_), _) | (None, Some(_), None) => Err("a client network needs a persistence timeout".to_owned()),
-        (Some(timeout_s), _, _) => Ok(Some(Some(Persistence { timeout_s, mask, engine: old.and_then(|p| p.engine) }))),
-        (None, Some(mask), Some(old)) => Ok(Some(Some(Persistence { mask, ..old }))),
-        (None, None, _) => Ok(None),
+    let engine = spec.persistence_engine.as_deref().map(engine).transpose()?;
+    let is_detailed = typed.is_some() || engine.is_some();
+    let engine = engine.unwrap_or(old.and_then(|p| p.engine));
+    match (spec.persistence_timeout_s, is_detailed, old) {
+        (Some(0), false, _) => Ok(Some(None)),
+        (Some(0), true, _) | (None, true, None) => {
+            Err("a client network, or an engine, needs a persistence timeout".to_owned())
+        }
+        (Some(timeout_s), _, _) => Ok(Some(Some(Persistence { timeout_s, mask, engine }))),
+        (None, true, Some(old)) => Ok(Some(Some(Persistence { mask, engine, ..old }))),
+        (None, false, _) => Ok(None),
     }
 }
 
-fn forward(word: ForwardWord) -> Forward {
-    match word {
-        ForwardWord::Nat => Forward::Nat,
-        ForwardWord::Dr => Forward::Dr,
-        ForwardWord::Tun => Forward::Tun(Tunnel::default()),
+/// The persistence engine of this name; `""`: none.
+fn engine(name: &str) -> Result<Option<PersistenceEngine>, String> {
+    if name.is_empty() {
+        return Ok(None);
     }
+    let unknown = || format!("no persistence engine {name:?}; there is: {}", PersistenceEngine::Sip.name());
+    PersistenceEngine::from_name(name).map(Some).ok_or_else(unknown)
+}
+
+/// What the service has, with what the request says of it.
+fn departures_edit(spec: &ServiceSpec, old: Departures) -> Departures {
+    let timeouts = OwnTimeouts {
+        tcp_established_s: spec.tcp_established_s.unwrap_or(old.timeouts.tcp_established_s),
+        tcp_fin_wait_s: spec.tcp_fin_wait_s.unwrap_or(old.timeouts.tcp_fin_wait_s),
+        udp_s: spec.udp_s.unwrap_or(old.timeouts.udp_s),
+    };
+    Departures {
+        timeouts,
+        drain_deadline_s: spec.drain_deadline_s.unwrap_or(old.drain_deadline_s),
+        reset_on_idle_expiry: spec.reset_on_idle_expiry.unwrap_or(old.reset_on_idle_expiry),
+        reschedule_udp: spec.reschedule_udp.unwrap_or(old.reschedule_udp),
+    }
+}
+
+/// The forwarding method a destination has, or is to have, with what the request says of its tunnel.
+fn forward_edit(spec: &DestinationSpec, old: Forward) -> Result<Forward, String> {
+    let forward = match (spec.forward, old) {
+        (None, old) => old,
+        (Some(ForwardWord::Nat), _) => Forward::Nat,
+        (Some(ForwardWord::Dr), _) => Forward::Dr,
+        (Some(ForwardWord::Tun), Forward::Tun(tunnel)) => Forward::Tun(tunnel),
+        (Some(ForwardWord::Tun), _) => Forward::Tun(Tunnel::default()),
+    };
+    let is_tunnel_named = spec.tunnel.is_some() || spec.tunnel_port.is_some() || spec.tunnel_checksum.is_some();
+    match forward {
+        Forward::Tun(tunnel) if is_tunnel_named => {
+            let forward = Forward::Tun(tunnel_edit(spec, tunnel));
+            check_tunnel_meaning(forward).map_or(Ok(forward), |refusal| Err(refusal.to_string()))
+        }
+        _ if is_tunnel_named => Err(format!("{:?} has no tunnel; use --forward tun with it", forward.word())),
+        _ => Ok(forward),
+    }
+}
+
+fn tunnel_edit(spec: &DestinationSpec, old: Tunnel) -> Tunnel {
+    let kind = spec.tunnel.map_or(old.kind, |word| match word {
+        TunnelWord::Ipip => TunnelKind::Ipip,
+        TunnelWord::Gue => TunnelKind::Gue,
+        TunnelWord::Gre => TunnelKind::Gre,
+    });
+    let checksum = spec.tunnel_checksum.map(|word| match word {
+        ChecksumWord::None => TunnelChecksum::None,
+        ChecksumWord::Full => TunnelChecksum::Full,
+        ChecksumWord::Remote => TunnelChecksum::Remote,
+    });
+    // what another type of tunnel had means nothing to this one
+    let old = if kind == old.kind { old } else { Tunnel::default() };
+    let port = spec.tunnel_port.unwrap_or(old.port);
+    Tunnel { kind, port, checksum: checksum.unwrap_or(old.checksum) }
 }
 
 /// Connected routes, then the configured ones.

@@ -30,15 +30,31 @@ fn spec(service: ServiceRef) -> ServiceSpec {
         scheduler_flags: None,
         persistence_timeout_s: None,
         persistence_mask: None,
+        persistence_engine: None,
         one_packet: None,
         strict: None,
         port: None,
+        tcp_established_s: None,
+        tcp_fin_wait_s: None,
+        udp_s: None,
+        drain_deadline_s: None,
+        reset_on_idle_expiry: None,
+        reschedule_udp: None,
     }
 }
 
 fn at(address: &str) -> DestinationSpec {
     let destination = DestinationRef { service: web(), address: address.parse().unwrap(), port: None };
-    DestinationSpec { destination, forward: None, weight: None, threshold_upper: None, threshold_lower: None }
+    DestinationSpec {
+        destination,
+        forward: None,
+        tunnel: None,
+        tunnel_port: None,
+        tunnel_checksum: None,
+        weight: None,
+        threshold_upper: None,
+        threshold_lower: None,
+    }
 }
 
 #[test]
@@ -142,6 +158,89 @@ fn a_mask_alone_changes_the_mask_of_the_persistence_there_is() {
     assert_eq!(edit(Some(0), None, old), Ok(Some(None)));
     assert_eq!(edit(None, None, old), Ok(None));
     assert!(edit(None, Some(24), None).is_err());
+}
+
+#[test]
+fn an_engine_needs_persistence_and_stays_until_it_is_taken_back() {
+    let engine = |name: &str| ServiceSpec { persistence_engine: Some(name.to_owned()), ..spec(web()) };
+    let mut commands = fake::commands();
+    assert!(refusal(&mut commands, Request::ServiceEdit(engine("sip"))).contains("needs a persistence timeout"));
+    let unknown = refusal(&mut commands, Request::ServiceEdit(engine("h323")));
+    assert_eq!(unknown, "no persistence engine \"h323\"; there is: sip");
+    let has = |commands: &Commands<Fake>| commands.state.service(&web().into()).unwrap().persistence.map(|p| p.engine);
+    let timed = ServiceSpec { persistence_timeout_s: Some(60), ..engine("sip") };
+    for (request, expected) in [
+        (timed, Some(Some(PersistenceEngine::Sip))),
+        (ServiceSpec { persistence_timeout_s: Some(30), ..spec(web()) }, Some(Some(PersistenceEngine::Sip))),
+        (engine(""), Some(None)),
+        (ServiceSpec { persistence_timeout_s: Some(0), ..spec(web()) }, None),
+    ] {
+        answer(&mut commands, Request::ServiceEdit(request));
+        assert_eq!(has(&commands), expected);
+    }
+}
+
+#[test]
+fn departures_change_one_by_one() {
+    let mut commands = fake::commands();
+    let mut edit = |request: ServiceSpec| {
+        answer(&mut commands, Request::ServiceEdit(request));
+        commands.state.service(&web().into()).unwrap().departures
+    };
+    let first = ServiceSpec { tcp_established_s: Some(7200), reset_on_idle_expiry: Some(true), ..spec(web()) };
+    let timeouts = OwnTimeouts { tcp_established_s: 7200, ..OwnTimeouts::default() };
+    let expected = Departures { timeouts, reset_on_idle_expiry: true, ..Departures::default() };
+    assert_eq!(edit(first), expected);
+    let second = ServiceSpec {
+        tcp_fin_wait_s: Some(9),
+        udp_s: Some(8),
+        drain_deadline_s: Some(600),
+        reset_on_idle_expiry: Some(false),
+        reschedule_udp: Some(true),
+        ..spec(web())
+    };
+    let timeouts = OwnTimeouts { tcp_established_s: 7200, tcp_fin_wait_s: 9, udp_s: 8 };
+    let expected = Departures { timeouts, drain_deadline_s: 600, reset_on_idle_expiry: false, reschedule_udp: true };
+    assert_eq!(edit(second), expected);
+    assert_eq!(edit(ServiceSpec { scheduler: Some("wrr".to_owned()), ..spec(web()) }), expected, "the rest stays");
+    let forever = ServiceSpec { drain_deadline_s: Some(u32::MAX), ..spec(web()) };
+    assert!(refusal(&mut commands, Request::ServiceEdit(forever)).contains("at most 31 days"));
+}
+
+#[test]
+fn a_tunnel_is_edited_word_by_word() {
+    let mut commands = fake::commands();
+    let has = |commands: &Commands<Fake>| commands.state.service(&web().into()).unwrap().destinations[1].forward;
+    let tun = DestinationSpec { forward: Some(ForwardWord::Tun), ..at("10.1.0.2") };
+    for (request, kind, port, checksum) in [
+        (tun, TunnelKind::Ipip, 0, TunnelChecksum::None),
+        (
+            DestinationSpec { tunnel: Some(TunnelWord::Gue), tunnel_port: Some(6080), ..at("10.1.0.2") },
+            TunnelKind::Gue,
+            6080,
+            TunnelChecksum::None,
+        ),
+        (
+            DestinationSpec { tunnel_checksum: Some(ChecksumWord::Remote), ..at("10.1.0.2") },
+            TunnelKind::Gue,
+            6080,
+            TunnelChecksum::Remote,
+        ),
+        (tun, TunnelKind::Gue, 6080, TunnelChecksum::Remote),
+        (DestinationSpec { tunnel: Some(TunnelWord::Gre), ..at("10.1.0.2") }, TunnelKind::Gre, 0, TunnelChecksum::None),
+    ] {
+        answer(&mut commands, Request::DestinationEdit(request));
+        assert_eq!(has(&commands), Forward::Tun(Tunnel { kind, port, checksum }));
+    }
+    let port = DestinationSpec { tunnel_port: Some(6080), ..at("10.1.0.2") };
+    assert!(refusal(&mut commands, Request::DestinationEdit(port)).contains("only tunnel = \"gue\" has a port"));
+    let gue = DestinationSpec { tunnel: Some(TunnelWord::Gue), ..at("10.1.0.2") };
+    assert!(refusal(&mut commands, Request::DestinationEdit(gue)).contains("needs the port it goes to"));
+    let other = DestinationSpec { forward: Some(ForwardWord::Dr), tunnel: Some(TunnelWord::Gre), ..at("10.1.0.2") };
+    assert_eq!(
+        refusal(&mut commands, Request::DestinationEdit(other)),
+        "\"dr\" has no tunnel; use --forward tun with it"
+    );
 }
 
 #[test]

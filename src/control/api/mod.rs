@@ -98,6 +98,9 @@ pub struct ServiceSpec {
     /// `255.255.255.0`, or a prefix length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistence_mask: Option<String>,
+    /// What clients are told apart by besides their address; empty: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistence_engine: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_packet: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,6 +108,20 @@ pub struct ServiceSpec {
     /// Name of the `[[port]]` that answers ARP for the address; empty: the one whose subnet it lies in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
+    /// Timeouts of its own; 0: as everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp_established_s: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp_fin_wait_s: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp_s: Option<u32>,
+    /// 0: connections of what is quiesced or removed end by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_deadline_s: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset_on_idle_expiry: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reschedule_udp: Option<bool>,
 }
 
 /// Which destination. Without a port it is the service's.
@@ -124,6 +141,13 @@ pub struct DestinationSpec {
     pub destination: DestinationRef,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<ForwardWord>,
+    /// Of a tunnel: its type, GUE's port, and the checksum in its header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<TunnelWord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel_port: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel_checksum: Option<ChecksumWord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,6 +162,24 @@ pub enum ForwardWord {
     Nat,
     Dr,
     Tun,
+}
+
+/// As `ipvsadm --tun-type` takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TunnelWord {
+    Ipip,
+    Gue,
+    Gre,
+}
+
+/// As `tunnel_checksum` in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChecksumWord {
+    None,
+    Full,
+    Remote,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -230,6 +272,9 @@ mod tests {
         let expected = DestinationSpec {
             destination,
             forward: None,
+            tunnel: None,
+            tunnel_port: None,
+            tunnel_checksum: None,
             weight: Some(0),
             threshold_upper: None,
             threshold_lower: None,

@@ -103,7 +103,7 @@ fn check_tunnel(forward: Forward) -> Option<Refusal> {
 }
 
 /// What is said of a tunnel and has no meaning there. The kernel takes it and does nothing with it.
-pub(super) fn check_tunnel_meaning(forward: Forward) -> Option<Refusal> {
+pub fn check_tunnel_meaning(forward: Forward) -> Option<Refusal> {
     let Forward::Tun(Tunnel { kind, port, checksum }) = forward else { return None };
     match (kind, port, checksum) {
         (TunnelKind::Ipip | TunnelKind::Gre, 1.., _) => {

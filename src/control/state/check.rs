@@ -4,11 +4,11 @@
 use super::error::Refusal;
 use crate::control::config::rules::{self, OwnAddresses};
 use crate::control::config::{DestinationConfig, ServiceConfig};
-use crate::model::{ClientMask, Family, Persistence, ServiceKey};
+use crate::model::{ClientMask, Departures, Family, OwnTimeouts, Persistence, ServiceKey};
 use std::net::IpAddr;
 
-/// ipvsadm's MAX_TIMEOUT for persistence: 31 days.
-const PERSISTENCE_TIMEOUT_S_MAX: u32 = 86_400 * 31;
+/// ipvsadm's MAX_TIMEOUT, for persistence and for `--set`: 31 days.
+pub(super) const TIMEOUT_S_MAX: u32 = 86_400 * 31;
 /// The kernel keeps weights in a signed int.
 const WEIGHT_MAX: u32 = i32::MAX as u32;
 /// What ipvsadm takes for -x and -y.
@@ -23,11 +23,18 @@ pub fn service(service: &ServiceConfig) -> Result<(), Refusal> {
         ServiceKey::Mark { mark, .. } => refuse(mark == 0, Refusal::ZeroMark)?,
     }
     service.persistence.map_or(Ok(()), |p| persistence(p, service.key.family()))?;
+    departures(&service.departures)?;
     first(rules::check_service(service))
 }
 
+fn departures(departures: &Departures) -> Result<(), Refusal> {
+    let OwnTimeouts { tcp_established_s, tcp_fin_wait_s, udp_s } = departures.timeouts;
+    let longest = tcp_established_s.max(tcp_fin_wait_s).max(udp_s).max(departures.drain_deadline_s);
+    refuse(longest > TIMEOUT_S_MAX, Refusal::Timeout)
+}
+
 fn persistence(persistence: Persistence, family: Family) -> Result<(), Refusal> {
-    refuse(!(1..=PERSISTENCE_TIMEOUT_S_MAX).contains(&persistence.timeout_s), Refusal::PersistenceTimeout)?;
+    refuse(!(1..=TIMEOUT_S_MAX).contains(&persistence.timeout_s), Refusal::PersistenceTimeout)?;
     let is_mask = match persistence.mask {
         ClientMask::V4(_) => family == Family::V4,
         ClientMask::V6(length) => family == Family::V6 && (1..=128).contains(&length),

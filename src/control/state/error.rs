@@ -1,5 +1,6 @@
 //! Why a command or a reload was refused. The first words are the kernel's and ipvsadm's own.
 
+use super::check::TIMEOUT_S_MAX;
 use crate::control::config::{rules, values};
 use crate::model::ServiceKey;
 use crate::sched::PlanError;
@@ -55,6 +56,8 @@ pub enum Refusal {
     Weight,
     #[error("thresholds are at most 65535")]
     Threshold,
+    #[error("timeouts and deadlines are at most 31 days ({TIMEOUT_S_MAX} seconds)")]
+    Timeout,
     /// One the file has as well, in its words.
     #[error(transparent)]
     Rule(rules::Refusal),

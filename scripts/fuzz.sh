@@ -35,6 +35,7 @@ shrink() { # TARGET
   rm -rf "$small" && mkdir -p "$small" "fuzz/target/corpus/$1"
   # a few inputs that reach everything, rather than the smallest for each thing
   cargo +nightly fuzz run "$1" "$small" "fuzz/corpus/$1" "fuzz/target/corpus/$1" -- "${options[@]}" -set_cover_merge=1 2>/dev/null
+  [ "$1" != process ] || scripts/fuzz-seeds.py --missing "$small"
   rm -rf "fuzz/corpus/$1" && mv "$small" "fuzz/corpus/$1"
   say "fuzz/corpus/$1: $(find "fuzz/corpus/$1" -type f | wc -l) inputs, $(du -sh --apparent-size "fuzz/corpus/$1" | cut -f1)"
 }

@@ -7,6 +7,7 @@ mod frames;
 mod lab;
 mod recorded;
 mod topology;
+mod transport;
 
 use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;

@@ -3,6 +3,7 @@
 
 use super::account;
 use super::topology;
+use super::transport;
 use arrayvec::ArrayVec;
 use pollux::control::state::{DestinationEdit, Opened, State};
 use pollux::dataplane::director::{Director, Parameters};
@@ -86,8 +87,25 @@ impl World {
         self.director.process(PortId(u16::from(what & 1)), &mut burst, self.now, &mut self.out);
         let consumed = account::ended(&self.director).1 - before;
         assert!(burst.is_empty() && consumed <= 1);
-        self.echoes += if is_resolution(&bytes) { 0 } else { consumed };
+        // what resolves an address lets go of packets that came before it
+        let is_resolution = is_resolution(&bytes);
+        if !is_resolution && packet_in(&bytes).and_then(transport::is_right) == Some(true) {
+            self.check_transport();
+        }
+        self.echoes += if is_resolution { 0 } else { consumed };
         self.check();
+    }
+
+    /// A packet that came with the right checksum leaves with it, also in a tunnel, and what is said of it has it, too.
+    fn check_transport(&self) {
+        for (_, frame) in &self.out.sent {
+            let bytes = frame.bytes();
+            let outer = packet_in(&bytes);
+            let inner = outer.and_then(transport::inner);
+            for packet in outer.into_iter().chain(inner) {
+                assert_ne!(transport::is_right(packet), Some(false), "what came right leaves right");
+            }
+        }
     }
 
     fn command(&mut self, what: u8, which: u8) {
@@ -172,7 +190,11 @@ impl World {
 
     /// All time passes: nothing of any connection is left, templates and those they wait for included.
     fn finish(&mut self) {
+        // persistence templates of connections that live are put off by a minute at a time
         for _ in 0..300 {
+            if self.director.connections().is_empty() {
+                break;
+            }
             self.wait_ms(1000);
         }
         assert!(self.director.connections().is_empty());
@@ -181,6 +203,14 @@ impl World {
             assert_eq!((counters.active.get(), counters.inactive.get(), counters.references.get()), (0, 0, 0));
         }
     }
+}
+
+/// The IP packet of an untagged frame.
+fn packet_in(frame: &[u8]) -> Option<&[u8]> {
+    let mut parsed = Parsed::default();
+    parse_into(frame, frame.len(), &mut parsed).ok()?;
+    let is_ip = matches!(parsed.kind, Kind::Ipv4 | Kind::Ipv6) && parsed.vlan == 0;
+    is_ip.then(|| frame.get(14..parsed.frame_len())).flatten()
 }
 
 /// ARP and neighbour discovery, which say nothing of packets.

@@ -29,6 +29,7 @@ pub mod network;
 pub mod options;
 pub mod outer;
 pub mod outlet;
+pub mod packet;
 pub mod path;
 pub mod path_mtu;
 pub mod peers;

@@ -1,0 +1,49 @@
+//! One packet of a burst, as the stages of a packet's life know it.
+
+use crate::model::{DropReason, PortId};
+use crate::tables::connections::{Guess, Key};
+use crate::wire::parse::Parsed;
+
+/// What the stages know of one frame of the burst. It stays where it is from the first stage to the last: a copy would
+/// read as wide words what has just been written as narrow ones, and wait for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Packet<A> {
+    pub key: Key<A>,
+    pub(super) hash: u64,
+    pub(super) guess: Guess,
+    pub parsed: Parsed,
+    pub port: PortId,
+    /// All ones when the packet came in fragments, else 0.
+    pub(super) came_in_fragments: u16,
+    /// The frame came to a group address of its link.
+    pub to_group: bool,
+    /// SCTP: the chunk that moves the connection's state, where there is one.
+    pub chunk: Option<u8>,
+    /// TCP or UDP with its whole header at hand, of a packet that is whole and ours and has no options.
+    pub plain: bool,
+    /// Why it goes no further than parsing.
+    pub(super) refused: Option<DropReason>,
+}
+
+impl<A> Packet<A> {
+    /// The same for all packets of a flow, and another after every start.
+    #[inline(always)]
+    pub fn flow_hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// A packet that was put together from fragments.
+    pub(super) fn reassembled(port: PortId) -> Self
+    where
+        A: Default,
+    {
+        Self { port, came_in_fragments: u16::MAX, ..Self::default() }
+    }
+
+    /// Bytes of the IP packet, to be compared with an MTU: more than any for what came in fragments, and has to leave in
+    /// some.
+    #[inline(always)]
+    pub fn wire_len(&self) -> u16 {
+        self.parsed.ip_len | self.came_in_fragments
+    }
+}

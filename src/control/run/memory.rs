@@ -11,6 +11,8 @@ use std::fs;
 pub const DESCRIPTORS: usize = 1024;
 /// A packet buffer with its headroom, mbuf header and pool overhead, rounded up.
 pub const BUFFER_BYTES: usize = 2560;
+/// The same without huge pages, where no buffer lies across two pages.
+const PAGED_BUFFER_BYTES: usize = 4096;
 /// What DPDK needs for itself: rings, driver structures, fragmentation of its heap.
 const DPDK_OWN_MB: usize = 96;
 /// A connection with its share of the index, as `tables::connections` tests it.
@@ -33,7 +35,7 @@ pub fn frames(config: &Config, workers: usize) -> u32 {
 
 /// Memory for DPDK without huge pages.
 pub fn dpdk_mb(config: &Config, workers: usize) -> usize {
-    ((frames(config, workers) as usize * BUFFER_BYTES) >> 20) + DPDK_OWN_MB
+    ((frames(config, workers) as usize * PAGED_BUFFER_BYTES) >> 20) + DPDK_OWN_MB
 }
 
 /// Bytes a connection of each family that has services; without any, as if there were IPv4's.

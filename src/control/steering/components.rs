@@ -113,6 +113,10 @@ impl Wanted {
 
 /// What one service asks for.
 fn policy(service: &Service) -> Policy {
+    if service.strict {
+        // one worker makes all of its decisions, in the order of its packets
+        return Policy::Service(slot_of(&service.key));
+    }
     match service.persistence {
         Some(persistence) if persistence.engine == Some(PersistenceEngine::Sip) => {
             Policy::Service(slot_of(&service.key))

@@ -146,7 +146,7 @@ impl Steerer {
             changed |= self.follow_destination(next, *id);
         }
         let of = |snapshot: &Snapshot, id: &ServiceId| {
-            snapshot.services.get(id.index()).map(|service| (service.key, service.persistence))
+            snapshot.services.get(id.index()).map(|service| (service.key, service.persistence, service.strict))
         };
         changed |= next.changes.services.iter().any(|id| of(latest, id) != of(next, id));
         if changed {

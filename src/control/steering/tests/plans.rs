@@ -61,6 +61,25 @@ fn services_of_one_real_server_tell_clients_apart_as_the_coarsest_of_them_does()
 }
 
 #[test]
+fn a_strict_service_belongs_to_one_worker_from_its_edit_on() {
+    let text =
+        [service("192.0.2.10:80", "strict = true", &["10.0.0.1:80"]), service("192.0.2.11:80", "", &["10.0.0.2:80"])];
+    let plan = plan(&text.concat());
+    assert!(matches!(policy(&plan, "192.0.2.10:80"), Policy::Service(_)));
+    assert_eq!(policy(&plan, "192.0.2.11:80"), Policy::Connection);
+    assert_eq!(plan.server(&(6, [10, 0, 0, 1].into(), 80)), Some(policy(&plan, "192.0.2.10:80")), "its answers, too");
+
+    let mut state = state(&web("nat"));
+    let first = state.snapshot().clone();
+    let mut steerer = Steerer::new(2, &RssKey::MICROSOFT, &first);
+    let key = ServiceKey::Virtual { protocol: Protocol::Tcp, address: [192, 0, 2, 10].into(), port: 80 };
+    let edit = crate::control::state::ServiceEdit { strict: Some(true), ..Default::default() };
+    state.edit_service(&key, &edit).unwrap();
+    let steps = steerer.publish(&first, state.snapshot());
+    assert!(steps.iter().any(|step| step.moves), "its connections move there first");
+}
+
+#[test]
 fn persistence_is_prepared_before_it_holds_and_given_up_behind() {
     let mut state = state(&web("nat"));
     let first = state.snapshot().clone();

@@ -4,6 +4,7 @@ use super::*;
 use crate::control::config::WorkersConfig;
 use crate::control::config::{ConnectionsConfig, DpdkConfig, Idle, NeighbourConfig, RouteConfig};
 use crate::dataplane::snapshot::VirtualAddress;
+use crate::model::Protocol;
 use crate::model::{ClientMask, Departures, Family, Forward, InterfaceId, Persistence, Tunnel};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;

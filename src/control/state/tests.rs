@@ -214,7 +214,7 @@ fn what_ipvsadm_refuses_is_refused() {
     let destinations = [
         (nat("255.255.255.255:80", 1), Refusal::NotUnicast),
         (nat("10.0.0.1:80", 1 << 31), Refusal::Weight),
-        (DestinationConfig { threshold_upper: 65_536, ..good }, Refusal::Threshold),
+        (DestinationConfig { threshold_upper: 1 << 31, ..good }, Refusal::Threshold),
     ];
     for (destination, refusal) in destinations {
         assert_eq!(check::destination(&web, &destination), Err(refusal));

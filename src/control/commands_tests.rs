@@ -311,8 +311,8 @@ fn ipvsadm_is_refused_what_the_kernel_refuses_and_what_the_director_cannot_do_ye
         ("-a -t 192.0.2.10:80 -r 10.1.0.3 -m -x 3 -y 9", 255, "Numerical result out of range"),
         (
             "-a -t 192.0.2.10:80 -r 10.1.0.3 -i --tun-type gue",
-            255,
-            "Invalid operation.  Possibly wrong module version, address not unicast, ...",
+            2,
+            "You need to supply the 'tun-port' option for the 'gue' tunnel type",
         ),
         ("--start-daemon master --mcast-interface client", 255, "connection synchronisation is not supported yet"),
         ("--stop-daemon master", 255, "No daemon is running"),

@@ -33,6 +33,7 @@ impl<F: Frame> Director<F> {
         if !is_ours && !A::IS_V6 {
             // each is routed before it is gathered (ip_forward)
             self.check_hops(&frame, packet, out)?;
+            self.check_mtu_alone(&frame, packet, out)?;
         }
         let fragment = A::fragment_at(frame.head(), packet.parsed.l3.into()).ok_or(DropReason::FragmentBad)?;
         if A::is_left_alone(&fragment, packet.parsed.l4.into(), packet.parsed.protocol) {
@@ -57,11 +58,24 @@ impl<F: Frame> Director<F> {
         }
     }
 
+    /// A fragment that must not be cut and is itself longer than its way out takes.
+    fn check_mtu_alone<A: Family>(
+        &mut self,
+        frame: &F,
+        packet: &Packet<A>,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), DropReason> {
+        // where there is no way is said of the whole packet
+        let Ok(next_hop) = self.network.next_hop(packet.key.destination, self.now) else { return Ok(()) };
+        let mtu = self.network.mtu_of(next_hop);
+        if packet.wire_len() > mtu { self.refuse_too_long(frame, packet, mtu, out) } else { Ok(()) }
+    }
+
     /// Whether fragments that are not for the director are put together on their way: all of IPv6, as netfilter does it
     /// before routing; of IPv4 what IPVS may have to look at, as long as it has anything to do.
     fn gathers_in_transit<A: Family>(&self, packet: &Packet<A>) -> bool {
         let is_looked_at = A::IS_V6 || matches!(packet.parsed.protocol, TCP | UDP | SCTP | ICMP);
-        is_looked_at && !self.snapshot.directory.services.is_empty()
+        is_looked_at && self.is_hooked::<A>()
     }
 
     /// The packet is there: it goes through the stages as if it had come so.

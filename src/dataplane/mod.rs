@@ -27,6 +27,7 @@ pub mod meter;
 pub mod nd;
 pub mod network;
 pub mod options;
+mod outbound;
 pub mod outer;
 pub mod outlet;
 pub mod packet;

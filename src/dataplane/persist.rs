@@ -52,18 +52,41 @@ impl<F: Frame> Director<F> {
         flow: &Flow,
     ) -> Result<Option<Choice>, DropReason> {
         let wanted = self.wanted(frame, packet, service, flow)?;
-        let template = match self.valid_template(&wanted) {
+        let template = match self.valid_template(&wanted, None) {
             Some(template) => template,
             None => match self.services.schedule(service, &mut self.destinations, flow) {
                 Some(dest) => self.new_template(&wanted, dest)?,
                 None => return Ok(None),
             },
         };
+        Ok(Some(self.choice_of(&wanted, template)))
+    }
+
+    /// The template of what a server itself begins: it leads to this server and no other (ip_vs_new_conn_out). `None`:
+    /// the packet does not say what its service tells clients apart by.
+    #[cold]
+    pub(super) fn persist_outbound<A: Family>(
+        &mut self,
+        frame: &F,
+        packet: &Packet<A>,
+        (service, dest): (ServiceId, DestId),
+        flow: &Flow,
+    ) -> Result<Option<Choice>, DropReason> {
+        let Ok(wanted) = self.wanted(frame, packet, service, flow) else { return Ok(None) };
+        let template = match self.valid_template(&wanted, Some(dest)) {
+            Some(template) => template,
+            None => self.new_template(&wanted, dest)?,
+        };
+        Ok(Some(self.choice_of(&wanted, template)))
+    }
+
+    /// The template's destination; its time begins anew.
+    fn choice_of<A: Family>(&mut self, wanted: &Wanted<A>, template: ConnId) -> Choice {
         let now = self.tick;
         let connections = self.connections.table_mut::<A>();
         let Conn { dest, timeout, .. } = *connections.get(template);
         connections.touch(template, timeout, now);
-        Ok(Some(Choice { dest, control: template.0, maps_port: wanted.maps_port }))
+        Choice { dest, control: template.0, maps_port: wanted.maps_port }
     }
 
     /// The template that a packet's connection would depend on, if there is one.
@@ -92,8 +115,9 @@ impl<F: Frame> Director<F> {
         Ok(Wanted { key: key_of(&service.key, persistence.mask, packet, flow), name, maps_port, persistence })
     }
 
-    /// The template, if it still leads somewhere; otherwise it is put out of the way.
-    fn valid_template<A: Family>(&mut self, wanted: &Wanted<A>) -> Option<ConnId> {
+    /// The template, if it still leads somewhere, and nowhere but to `only`; otherwise it is put out of the way
+    /// (ip_vs_check_template).
+    fn valid_template<A: Family>(&mut self, wanted: &Wanted<A>, only: Option<DestId>) -> Option<ConnId> {
         let name = match &wanted.name {
             Some(name) => self.names.find(name)?,
             None => 0,
@@ -103,7 +127,8 @@ impl<F: Frame> Director<F> {
         let dest = self.connections.table::<A>().get(id).dest;
         let ends_when_quiesced = self.snapshot.settings.expire_quiescent_template;
         let is_valid = |weight| !(ends_when_quiesced && weight == 0);
-        if self.destinations.get(dest).is_some_and(|dest| dest.available && is_valid(dest.weight)) {
+        let leads_there = only.is_none_or(|only| only == dest);
+        if leads_there && self.destinations.get(dest).is_some_and(|dest| dest.available && is_valid(dest.weight)) {
             return Some(id);
         }
         let connections = self.connections.table_mut::<A>();

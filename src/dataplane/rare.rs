@@ -3,7 +3,7 @@
 
 use super::director::{Director, Packet};
 use super::family::Family;
-use super::forward::Inbound;
+use super::forward::{Inbound, state_header_at};
 use super::frame::Frame;
 use super::outlet::Outlet;
 use super::sctp;
@@ -18,11 +18,15 @@ use crate::wire::sctp::{ChunkHeader, SctpHeader, checksum, chunk, state_chunk};
 /// ISAKMP's port, on both sides (RFC 2408 §2.5.1).
 const ISAKMP: [u8; 2] = 500_u16.to_be_bytes();
 
-/// The header of the chunk at `offset` from the common header on.
-fn chunk_at<F: Frame, A: Family>(frame: &F, packet: &Packet<A>, offset: usize) -> Option<ChunkHeader> {
+/// The header of the chunk at this place in the frame.
+fn chunk_at<F: Frame>(frame: &F, at: usize) -> Option<ChunkHeader> {
     let mut header = [0; ChunkHeader::LEN];
-    let is_there = frame.copy_out(usize::from(packet.parsed.l4) + offset, &mut header);
+    let is_there = frame.copy_out(at, &mut header);
     is_there.then(|| ChunkHeader::of(&header).copied()).flatten()
+}
+
+fn first_chunk<F: Frame, A: Family>(frame: &F, packet: &Packet<A>) -> Option<ChunkHeader> {
+    chunk_at(frame, usize::from(packet.parsed.l4) + SctpHeader::LEN)
 }
 
 impl<F: Frame> Director<F> {
@@ -34,10 +38,11 @@ impl<F: Frame> Director<F> {
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         let mut packet = *packet;
-        packet.chunk = state_chunk(|at| chunk_at(&frame, &packet, at));
+        let header = state_header_at(&packet);
+        packet.chunk = state_chunk(|at| chunk_at(&frame, header + at));
         let found = self.connections.table::<A>().find(&packet.key);
         if let Some((id, Direction::In)) = found
-            && packet.chunk == Some(chunk::INIT)
+            && first_chunk(&frame, &packet).is_some_and(|first| first.kind == chunk::INIT)
             && self.is_over::<A>(id)
         {
             return self.start_anew(frame, &packet, id, out);
@@ -47,7 +52,7 @@ impl<F: Frame> Director<F> {
 
     /// Whether the packet may begin a connection as far as its chunks say (sctp_conn_schedule).
     pub(super) fn may_start_sctp<A: Family>(&self, frame: &F, packet: &Packet<A>) -> Result<bool, DropReason> {
-        let first = chunk_at(frame, packet, SctpHeader::LEN).ok_or(DropReason::L4Truncated)?;
+        let first = first_chunk(frame, packet).ok_or(DropReason::L4Truncated)?;
         Ok(sctp::may_start(first.kind, self.snapshot.settings.sloppy_sctp))
     }
 

@@ -83,12 +83,12 @@ impl<F: Frame> Director<F> {
         Ok(begun.map(|(id, is_one_packet)| Related { id, direction: Direction::In, quoted, at, is_one_packet }))
     }
 
-    /// Where the packet begins that an ICMP error quotes, its headers in the frame's head. Without any service the
-    /// kernel's IPVS is out of the way, and what a whole link can hear is not for it.
+    /// Where the packet begins that an ICMP error quotes, its headers in the frame's head. Without any service of the
+    /// family the kernel's IPVS is out of the way, and what a whole link can hear is not for it.
     pub(super) fn quote_in<A: Family>(&self, frame: &mut F, packet: &Packet<A>) -> Result<Option<usize>, DropReason> {
         let l4 = usize::from(packet.parsed.l4);
         let header = IcmpHeader::at(frame.head(), l4).ok_or(DropReason::L4Truncated)?;
-        if !A::is_about_packet(header.kind) || packet.to_group || self.snapshot.directory.services.is_empty() {
+        if !A::is_about_packet(header.kind) || packet.to_group || !self.is_hooked::<A>() {
             return Ok(None);
         }
         let at = l4 + IcmpHeader::LEN;

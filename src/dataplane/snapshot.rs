@@ -142,6 +142,10 @@ pub struct Directory {
     pub has_ftp: bool,
     /// There is a service on port 0.
     pub has_wildcard: bool,
+    /// There is a service of this family: without, the kernel's IPVS is out of the way of its packets
+    /// (ip_vs_unregister_hooks).
+    pub has_v4: bool,
+    pub has_v6: bool,
 }
 
 /// FTP's control and active data port (RFC 959 §3.2, §5.2).
@@ -161,6 +165,28 @@ impl Directory {
             Some(id)
         } else {
             self.find(protocol, address, port)
+        }
+    }
+
+    /// Whether there is any service for packets of this family.
+    pub fn has_family(&self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.has_v4,
+            Family::V6 => self.has_v6,
+        }
+    }
+
+    /// What there is, found anew from all services.
+    #[must_use]
+    pub fn sorted_out(self) -> Self {
+        let any = |is: fn(&ServiceKey) -> bool| self.services.keys().any(is);
+        Self {
+            has_marks: any(|key| matches!(key, ServiceKey::Mark { .. })),
+            has_ftp: any(|key| matches!(key, ServiceKey::Virtual { protocol: Protocol::Tcp, port: FTP, .. })),
+            has_wildcard: any(|key| matches!(key, ServiceKey::Virtual { port: 0, .. })),
+            has_v4: any(|key| key.family() == Family::V4),
+            has_v6: any(|key| key.family() == Family::V6),
+            services: self.services,
         }
     }
 
@@ -257,12 +283,17 @@ mod tests {
     fn directory(ports: &[u16]) -> Directory {
         let key = |port| ServiceKey::Virtual { protocol: Protocol::Tcp, address: VIP, port };
         let keys = ports.iter().map(|port| key(*port)).chain([ServiceKey::Mark { mark: 7, family: Family::V4 }]);
-        Directory {
-            services: keys.enumerate().map(|(id, key)| (key, ServiceId(id as u32))).collect(),
-            has_marks: true,
-            has_ftp: ports.contains(&21),
-            has_wildcard: ports.contains(&0),
-        }
+        let services = keys.enumerate().map(|(id, key)| (key, ServiceId(id as u32))).collect();
+        Directory { services, ..Directory::default() }.sorted_out()
+    }
+
+    #[test]
+    fn what_there_is_follows_from_the_services() {
+        let all = directory(&[80, 21, 0]);
+        assert!(all.has_marks && all.has_ftp && all.has_wildcard);
+        assert!(all.has_family(Family::V4) && !all.has_family(Family::V6));
+        let none = Directory { services: HashMap::new(), ..all }.sorted_out();
+        assert!(!(none.has_marks || none.has_ftp || none.has_wildcard || none.has_family(Family::V4)));
     }
 
     #[test]

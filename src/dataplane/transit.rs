@@ -18,7 +18,8 @@ impl<F: Frame> Director<F> {
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         let related = if packet.parsed.protocol == A::ICMP { self.related(&mut frame, packet)? } else { None };
-        let is_of_nat = related.is_some_and(|related| self.is_of_nat(&related));
+        let caller = self.caller(packet);
+        let is_of_nat = caller.is_some() || related.is_some_and(|related| self.is_of_nat(&related));
         if !self.snapshot.settings.forward && !is_of_nat {
             return Err(DropReason::ForwardOff);
         }
@@ -38,6 +39,13 @@ impl<F: Frame> Director<F> {
         let mtu = self.network.mtu_of(next_hop);
         if packet.wire_len() > mtu {
             self.refuse_too_long(&frame, packet, mtu, out)?;
+        }
+        if let Some(caller) = caller {
+            match self.begin_outbound(&frame, packet, caller)? {
+                Some(id) => return self.forward_begun(frame, packet, (id, caller), out),
+                None if !self.snapshot.settings.forward => return Err(DropReason::ForwardOff),
+                None => {}
+            }
         }
         let ip = A::Header::at_mut(frame.head_mut(), l3).ok_or(DropReason::Internal)?;
         ip.take_hop();

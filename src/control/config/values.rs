@@ -161,14 +161,17 @@ pub fn scheduler(text: &str) -> Result<SchedulerKind, String> {
     SchedulerKind::from_name(text).ok_or_else(|| unknown_word(text, scheduler_names()))
 }
 
+/// What `ipvsadm -b` takes.
+pub const SCHEDULER_FLAGS: [&str; 7] =
+    ["sh-fallback", "sh-port", "mh-fallback", "mh-port", "flag-1", "flag-2", "flag-3"];
+
 /// Adds a flag of a scheduler (`ipvsadm -b`) to `options`.
 pub fn scheduler_flag(scheduler: SchedulerKind, flag: &str, options: &mut Options) -> Result<(), String> {
-    const FLAGS: [&str; 7] = ["sh-fallback", "sh-port", "mh-fallback", "mh-port", "flag-1", "flag-2", "flag-3"];
     match flag {
         "sh-fallback" | "mh-fallback" | "flag-1" => options.fallback = true,
         "sh-port" | "mh-port" | "flag-2" => options.port = true,
         "flag-3" => options.flag_3 = true,
-        _ => return Err(unknown_word(flag, FLAGS.into_iter())),
+        _ => return Err(unknown_word(flag, SCHEDULER_FLAGS.into_iter())),
     }
     match flag.split_once('-') {
         Some((owner, _)) if owner != "flag" && owner != scheduler.name() => {

@@ -5,19 +5,18 @@ use super::listing::{Columns, Style};
 use super::option::{Id, Words};
 use super::permitted::{Group, Seen, Verb};
 use super::{Command, List, ServerSpec, ServiceSpec};
-use crate::control::config::values;
+use crate::control::config::values::SCHEDULER_FLAGS;
 use crate::control::state::TimeoutsEdit;
 use crate::model::{ClientMask, Family, Forward, Protocol, ServiceKey, Tunnel, TunnelChecksum, TunnelKind};
-use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// 31 days, ipvsadm's MAX_TIMEOUT.
 const TIMEOUT_S_MAX: u32 = 86_400 * 31;
 /// Of `-p` without a value (IPVS_SVC_PERSISTENT_TIMEOUT).
 const PERSISTENCE_TIMEOUT_S: u32 = 360;
 /// Of `-x` and `-y`.
-const THRESHOLD_MAX: u32 = 65_535;
+const THRESHOLD_MAX: u32 = i32::MAX as u32;
 /// Longest sync message: 65535 less IPv6 and UDP headers.
 const SYNC_LEN_MAX: u32 = 65_535 - 40 - 8;
 
@@ -42,6 +41,7 @@ pub fn parse<W: Into<String>>(words: impl IntoIterator<Item = W>) -> Result<Comm
     if let Some(word) = words.others.first() {
         return Err(Failure::usage(format!("unexpected argument {word}")));
     }
+    line.check_flags()?;
     line.seen.check(verb)?;
     line.command(verb, timeouts)
 }
@@ -73,8 +73,9 @@ fn timeout(text: &str, min: u32) -> Result<u32, Failure> {
     number(text, min, TIMEOUT_S_MAX).ok_or_else(|| Failure::usage(format!("invalid timeout value `{text}' specified")))
 }
 
+/// As strtol has it: space in front is skipped.
 fn number(text: &str, min: u32, max: u32) -> Option<u32> {
-    text.parse().ok().filter(|number| (min..=max).contains(number))
+    text.trim_start().parse().ok().filter(|number| (min..=max).contains(number))
 }
 
 /// The options of a command line so far.
@@ -185,25 +186,25 @@ impl Line {
     }
 
     fn take_of_daemon(&mut self, option: Id, value: &str) -> Result<(), Failure> {
-        let within = |min, max, what: &str| match number(value, min, max) {
-            Some(_) => Ok(()),
-            None => Err(Failure::usage(format!("illegal {what} specified"))),
-        };
-        let group = match option {
-            Id::Sync => within(0, 255, "syncid").map(|()| Group::SyncId),
-            Id::SyncMaxLen => within(1, SYNC_LEN_MAX, "sync-maxlen").map(|()| Group::SyncMaxLen),
-            Id::McastPort => within(1, 65_535, "mcast-port").map(|()| Group::McastPort),
-            Id::McastTtl => within(1, 255, "mcast-ttl").map(|()| Group::McastTtl),
-            Id::McastAddress => match value.parse::<IpAddr>() {
-                Ok(address) if address.is_multicast() => Ok(Group::McastAddress),
-                _ => Err(Failure::usage("illegal mcast-group specified")),
-            },
+        let (group, what, range) = match option {
+            Id::Sync => (Group::SyncId, "syncid", 0..=255),
+            Id::SyncMaxLen => (Group::SyncMaxLen, "sync-maxlen", 1..=SYNC_LEN_MAX),
+            Id::McastPort => (Group::McastPort, "mcast-port", 1..=65_535),
+            Id::McastTtl => (Group::McastTtl, "mcast-ttl", 1..=255),
+            Id::McastAddress => {
+                self.seen.add(Group::McastAddress)?;
+                return mcast_group(value);
+            }
             _ => {
                 self.mcast_interface = value.to_owned();
-                Ok(Group::McastInterface)
+                return self.seen.add(Group::McastInterface);
             }
         };
-        self.seen.add(group?)
+        self.seen.add(group)?;
+        match number(value, *range.start(), *range.end()) {
+            Some(_) => Ok(()),
+            None => Err(Failure::usage(format!("illegal {what} specified"))),
+        }
     }
 
     fn service(&mut self, protocol: Protocol, text: &str) -> Result<(), Failure> {
@@ -217,8 +218,7 @@ impl Line {
 
     fn mark(&mut self, text: &str) -> Result<(), Failure> {
         self.seen.add(Group::Service)?;
-        let hexadecimal = || text.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        let mark = text.parse().ok().or_else(hexadecimal).filter(|mark| *mark != 0);
+        let mark = number(text, 1, u32::MAX);
         self.mark = Some(mark.ok_or_else(|| Failure::usage(format!("invalid fwmark value `{text}' specified")))?);
         Ok(())
     }
@@ -248,7 +248,7 @@ impl Line {
         let illegal = |what: &str| Failure::usage(format!("illegal {what} specified"));
         let mask = match self.family() {
             Family::V6 => number(text, 1, 128).map(|length| ClientMask::V6(length as u8)),
-            Family::V4 => text.parse().ok().map(ClientMask::V4),
+            Family::V4 => address_of_numbers(text).map(ClientMask::V4),
         };
         let what = if self.family() == Family::V6 { "ipv6 netmask" } else { "virtual server persistent mask" };
         self.persistence_mask = Some(mask.ok_or_else(|| illegal(what))?);
@@ -265,16 +265,25 @@ impl Line {
         self.seen.add(Group::OnePacket)
     }
 
-    /// They are looked up among those of the scheduler named so far.
     fn flags(&mut self, text: &str) -> Result<(), Failure> {
-        self.seen.add(Group::SchedulerFlags)?;
-        let kind = SchedulerKind::from_name(&self.scheduler).unwrap_or_default();
-        let flags = text.split(',');
-        for flag in flags.clone() {
-            let known = values::scheduler_flag(kind, flag, &mut Options::default());
-            known.map_err(|_| Failure::usage(format!("invalid scheduler flag `{flag}'")))?;
+        self.scheduler_flags = text.split(',').filter(|flag| !flag.is_empty()).map(str::to_owned).collect();
+        self.seen.add(Group::SchedulerFlags)
+    }
+
+    /// They are looked up among those of the scheduler, when all has been read.
+    fn check_flags(&self) -> Result<(), Failure> {
+        let name = if self.scheduler.is_empty() { SchedulerKind::default().name() } else { &self.scheduler };
+        for flag in &self.scheduler_flags {
+            let is_known = SCHEDULER_FLAGS.contains(&flag.as_str());
+            let owner = flag.split_once('-').map_or("", |(owner, _)| owner);
+            let problem = match owner {
+                _ if !is_known => "invalid",
+                "flag" => continue,
+                owner if owner == name => continue,
+                _ => "incompatible",
+            };
+            return Err(Failure::usage(format!("{problem} scheduler flag `{flag}'")));
         }
-        self.scheduler_flags = flags.map(str::to_owned).collect();
         Ok(())
     }
 
@@ -294,15 +303,17 @@ impl Line {
     }
 
     fn tunnel_type(&mut self, text: &str) -> Result<(), Failure> {
+        self.seen.add(Group::TunnelType)?;
         self.tunnel.kind =
             TunnelKind::from_name(text).ok_or_else(|| Failure::usage("illegal tunnel type specified"))?;
-        self.seen.add(Group::TunnelType)
+        Ok(())
     }
 
     fn tunnel_port(&mut self, text: &str) -> Result<(), Failure> {
+        self.seen.add(Group::TunnelPort)?;
         let port = number(text, 1, 65_535).ok_or_else(|| Failure::usage("illegal tunnel port specified"))?;
         self.tunnel.port = port as u16;
-        self.seen.add(Group::TunnelPort)
+        Ok(())
     }
 
     fn tunnel_checksum(&mut self, group: Group, checksum: TunnelChecksum) -> Result<(), Failure> {
@@ -311,20 +322,23 @@ impl Line {
     }
 
     fn weight(&mut self, text: &str) -> Result<(), Failure> {
+        self.seen.add(Group::Weight)?;
         self.weight = number(text, 0, i32::MAX as u32).ok_or_else(|| Failure::usage("illegal weight specified"))?;
-        self.seen.add(Group::Weight)
+        Ok(())
     }
 
     fn threshold_upper(&mut self, text: &str) -> Result<(), Failure> {
+        self.seen.add(Group::UpperThreshold)?;
         let limit = number(text, 0, THRESHOLD_MAX).ok_or_else(|| Failure::usage("illegal u_threshold specified"))?;
         self.threshold_upper = limit;
-        self.seen.add(Group::UpperThreshold)
+        Ok(())
     }
 
     fn threshold_lower(&mut self, text: &str) -> Result<(), Failure> {
+        self.seen.add(Group::LowerThreshold)?;
         let limit = number(text, 0, THRESHOLD_MAX).ok_or_else(|| Failure::usage("illegal l_threshold specified"))?;
         self.threshold_lower = limit;
-        self.seen.add(Group::LowerThreshold)
+        Ok(())
     }
 
     fn columns(&mut self, group: Group, columns: Columns) -> Result<(), Failure> {
@@ -399,6 +413,7 @@ impl Line {
         if Family::of(at.ip()) != key.family() && !is_tunnel {
             return Err(Failure::usage("Different address family is allowed only for tunneling servers"));
         }
+        self.seen.check_tunnel(is_tunnel.then_some(self.tunnel.kind))?;
         let Self { weight, threshold_upper, threshold_lower, .. } = *self;
         let forward = if is_tunnel { Forward::Tun(self.tunnel) } else { self.forward };
         Ok(ServerSpec { at, forward, weight, threshold_upper, threshold_lower })
@@ -418,11 +433,45 @@ impl Line {
     }
 }
 
-/// `ADDRESS`, `ADDRESS:PORT`, `[ADDRESS]`, `[ADDRESS]:PORT`.
+/// `ADDRESS`, `ADDRESS:PORT`, `[ADDRESS]:PORT`.
 pub(super) fn place(text: &str) -> Option<(IpAddr, Option<u16>)> {
-    if let Ok(at) = text.parse::<SocketAddr>() {
-        return Some((at.ip(), Some(at.port())));
+    let port = |text| number(text, 0, 65_535).map(|port| Some(port as u16));
+    if let Some((host, behind)) = text.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
+        return Some((host.parse::<Ipv6Addr>().ok()?.into(), port(behind)?));
     }
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    bare.parse().ok().map(|address| (address, None))
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return Some((address.into(), None));
+    }
+    match text.split_once(':') {
+        Some((host, behind)) => Some((address_of_numbers(host)?.into(), port(behind)?)),
+        None => Some((address_of_numbers(text)?.into(), None)),
+    }
+}
+
+/// As inet_aton reads it: one to four numbers, decimal, octal or hexadecimal, the last one filling what is left.
+fn address_of_numbers(text: &str) -> Option<Ipv4Addr> {
+    let number = |text: &str| match text.strip_prefix('0') {
+        Some("") => Some(0),
+        Some(rest) => match rest.strip_prefix(['x', 'X']) {
+            Some(digits) => u32::from_str_radix(digits, 16).ok(),
+            None => u32::from_str_radix(rest, 8).ok(),
+        },
+        None => text.parse().ok(),
+    };
+    let numbers: Vec<u32> = text.split('.').map(number).collect::<Option<_>>()?;
+    let (last, first) = numbers.split_last().filter(|(_, first)| first.len() < 4)?;
+    let fits = first.iter().all(|number| *number < 256) && u64::from(*last) < 1 << (32 - 8 * first.len());
+    let high = first.iter().zip([24, 16, 8]).fold(0, |sum, (number, shift)| sum | number << shift);
+    fits.then(|| (high | last).into())
+}
+
+fn mcast_group(text: &str) -> Result<(), Failure> {
+    let (family, address) = match text.contains(':') {
+        true => ("IPv6", text.parse().ok().map(IpAddr::V6)),
+        false => ("IPv4", address_of_numbers(text).map(IpAddr::V4)),
+    };
+    match address {
+        Some(address) if address.is_multicast() => Ok(()),
+        _ => Err(Failure::usage(format!("invalid {family} mcast-group `{text}'"))),
+    }
 }

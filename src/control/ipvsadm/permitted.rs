@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::option::Id;
+use crate::model::TunnelKind;
 
 /// The first option of a command line says what it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +148,47 @@ pub enum Group {
 }
 
 impl Group {
+    /// As ipvsadm numbers them.
+    const ALL: [Self; 34] = {
+        use Group::*;
+        [
+            Numeric,
+            Connection,
+            Service,
+            Scheduler,
+            Persistent,
+            Netmask,
+            RealServer,
+            Forward,
+            Weight,
+            UpperThreshold,
+            LowerThreshold,
+            McastInterface,
+            Timeout,
+            Daemon,
+            Stats,
+            Rate,
+            Thresholds,
+            PersistentConn,
+            NoSort,
+            SyncId,
+            Exact,
+            OnePacket,
+            Engine,
+            SchedulerFlags,
+            McastAddress,
+            McastPort,
+            McastTtl,
+            SyncMaxLen,
+            TunnelInfo,
+            TunnelType,
+            TunnelPort,
+            TunnelNoChecksum,
+            TunnelChecksum,
+            TunnelRemoteChecksum,
+        ]
+    };
+
     const fn name(self) -> &'static str {
         match self {
             Self::Numeric => "numeric",
@@ -208,20 +250,47 @@ impl Seen {
         groups.iter().any(|group| self.has(*group))
     }
 
-    /// Whether they go with the command.
+    /// Whether they go with the command: the first one in ipvsadm's order that does not, or is missing, is named.
     pub fn check(&self, verb: Verb) -> Result<(), Failure> {
-        if let Some(missing) = verb.needs().iter().find(|group| !self.has(**group)) {
-            let (option, command) = (missing.name(), verb.name());
-            return Err(Failure::usage(format!(
-                "You need to supply the '{option}' option for the '{command}' command"
-            )));
-        }
-        let fits = |group: &Group| verb.needs().contains(group) || verb.takes().contains(group);
-        if let Some(illegal) = self.0.iter().find(|group| !fits(group)) {
-            let (option, command) = (illegal.name(), verb.name());
-            return Err(Failure::usage(format!("Illegal '{option}' option with the '{command}' command")));
+        let command = verb.name();
+        for group in Group::ALL {
+            let (option, is_needed) = (group.name(), verb.needs().contains(&group));
+            if is_needed && !self.has(group) {
+                let message = format!("You need to supply the '{option}' option for the '{command}' command");
+                return Err(Failure::usage(message));
+            }
+            if self.has(group) && !is_needed && !verb.takes().contains(&group) {
+                return Err(Failure::usage(format!("Illegal '{option}' option with the '{command}' command")));
+            }
         }
         self.check_listing(verb)
+    }
+
+    /// Whether the tunnel's options go with its type; `None`: there is no tunnel.
+    pub fn check_tunnel(&self, kind: Option<TunnelKind>) -> Result<(), Failure> {
+        use Group::*;
+        const OF_TUNNELS: [Group; 4] = [TunnelPort, TunnelNoChecksum, TunnelChecksum, TunnelRemoteChecksum];
+        let Some(kind) = kind else {
+            let conflicts = self.has(TunnelType) || self.has_any(&OF_TUNNELS);
+            let conflict = Failure::usage("Tunnel options conflict with forward method");
+            return if conflicts { Err(conflict) } else { Ok(()) };
+        };
+        let takes: &[Group] = match kind {
+            TunnelKind::Ipip => &[],
+            TunnelKind::Gue => &OF_TUNNELS,
+            TunnelKind::Gre => &[TunnelNoChecksum, TunnelChecksum],
+        };
+        for group in OF_TUNNELS {
+            let (option, kind_name) = (group.name(), kind.name());
+            if group == TunnelPort && kind == TunnelKind::Gue && !self.has(group) {
+                let message = format!("You need to supply the '{option}' option for the '{kind_name}' tunnel type");
+                return Err(Failure::usage(message));
+            }
+            if self.has(group) && !takes.contains(&group) {
+                return Err(Failure::usage(format!("Illegal '{option}' option with the '{kind_name}' tunnel type")));
+            }
+        }
+        Ok(())
     }
 
     fn check_listing(&self, verb: Verb) -> Result<(), Failure> {

@@ -165,3 +165,23 @@ mod recorded {
         assert!(played > 60, "{played}");
     }
 }
+
+/// Command lines of ipvsadm 1.31, what it exited with, and what it said: nothing it said was up to a kernel.
+const RECORDED: &str = include_str!("recorded.tsv");
+
+#[test]
+fn command_lines_are_taken_and_refused_as_ipvsadm_did() {
+    let mut differences = Vec::new();
+    for line in RECORDED.lines() {
+        let mut columns = line.split('\t');
+        let mut column = || columns.next().expect("three columns");
+        let code: u8 = column().parse().expect("an exit code");
+        let message: String = serde_json::from_str(column()).expect("a message");
+        let words: Vec<String> = serde_json::from_str(column()).expect("words");
+        let came = parse(words.clone()).err().map(|failure| (failure.code, failure.message.trim_end().to_owned()));
+        if came != (code != 0).then_some((code, message.clone())) {
+            differences.push(format!("{words:?}\n  {code} {message:?}\n  {came:?}"));
+        }
+    }
+    assert!(differences.is_empty(), "{}: expected, came:\n{}", differences.len(), differences.join("\n"));
+}

@@ -11,8 +11,8 @@ use std::net::IpAddr;
 pub(super) const TIMEOUT_S_MAX: u32 = 86_400 * 31;
 /// The kernel keeps weights in a signed int.
 const WEIGHT_MAX: u32 = i32::MAX as u32;
-/// What ipvsadm takes for -x and -y.
-const THRESHOLD_MAX: u32 = 65_535;
+/// What ipvsadm takes for -x and -y: any int.
+const THRESHOLD_MAX: u32 = i32::MAX as u32;
 
 pub fn service(service: &ServiceConfig) -> Result<(), Refusal> {
     match service.key {

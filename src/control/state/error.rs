@@ -54,7 +54,7 @@ pub enum Refusal {
     NotUnicast,
     #[error("a weight is at most 2147483647")]
     Weight,
-    #[error("thresholds are at most 65535")]
+    #[error("thresholds are at most 2147483647")]
     Threshold,
     #[error("timeouts and deadlines are at most 31 days ({TIMEOUT_S_MAX} seconds)")]
     Timeout,

@@ -24,8 +24,8 @@ pub use trash::TRASH_PERIOD_S;
 
 use crate::control::config::{Config, DestinationConfig, PortConfig, ServiceConfig};
 use crate::dataplane::marks::Marks;
-use crate::dataplane::snapshot::{Changes, Directory, Service, Snapshot};
-use crate::model::{DestId, OwnTimeouts, PortId, Protocol, ServiceId, ServiceKey, Time, TimeoutSets};
+use crate::dataplane::snapshot::{Changes, Service, Snapshot};
+use crate::model::{DestId, OwnTimeouts, PortId, ServiceId, ServiceKey, Time, TimeoutSets};
 use hashbrown::HashMap;
 use ids::Ids;
 use std::collections::BTreeSet;
@@ -217,15 +217,8 @@ impl Draft {
     /// What follows from the set of services as a whole.
     fn finish_directory(&mut self, changes: &mut Changes) -> Result<(), Error> {
         let State { config, opened, arp_ports, snapshot, .. } = &mut self.state;
-        let keys = || snapshot.directory.services.keys();
-        let has_marks = keys().any(|key| matches!(key, ServiceKey::Mark { .. }));
-        let has_ftp = keys().any(|key| matches!(key, ServiceKey::Virtual { protocol: Protocol::Tcp, port: 21, .. }));
-        let has_wildcard = keys().any(|key| matches!(key, ServiceKey::Virtual { port: 0, .. }));
-        let Directory { has_marks: marks, has_ftp: ftp, has_wildcard: wildcard, .. } = *snapshot.directory;
-        if (has_marks, has_ftp, has_wildcard) != (marks, ftp, wildcard) {
-            let directory = Arc::make_mut(&mut snapshot.directory);
-            (directory.has_marks, directory.has_ftp, directory.has_wildcard) = (has_marks, has_ftp, has_wildcard);
-        }
+        let directory = Arc::make_mut(&mut snapshot.directory);
+        *directory = std::mem::take(directory).sorted_out();
         let mut network = network::network(config, opened, &snapshot.directory, arp_ports)?;
         if !network::is_same(&network, &snapshot.network) {
             network.prepare();

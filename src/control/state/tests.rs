@@ -4,6 +4,7 @@ use super::*;
 use crate::control::config::WorkersConfig;
 use crate::control::config::{ConnectionsConfig, DpdkConfig, Idle, NeighbourConfig, RouteConfig};
 use crate::dataplane::snapshot::VirtualAddress;
+use crate::model::Protocol;
 use crate::model::{ClientMask, Departures, Family, Forward, InterfaceId, Persistence, Tunnel};
 use crate::sched::Options;
 use crate::sched::registry::SchedulerKind;
@@ -213,7 +214,7 @@ fn what_ipvsadm_refuses_is_refused() {
     let destinations = [
         (nat("255.255.255.255:80", 1), Refusal::NotUnicast),
         (nat("10.0.0.1:80", 1 << 31), Refusal::Weight),
-        (DestinationConfig { threshold_upper: 65_536, ..good }, Refusal::Threshold),
+        (DestinationConfig { threshold_upper: 1 << 31, ..good }, Refusal::Threshold),
     ];
     for (destination, refusal) in destinations {
         assert_eq!(check::destination(&web, &destination), Err(refusal));

@@ -20,11 +20,12 @@ use super::outlet::Outlet;
 use super::rare;
 use super::tcp::{self, Side};
 use crate::model::state::TcpState;
-use crate::model::{DestId, DropReason, Protocol, TimeoutsId};
+use crate::model::{DestId, DropReason, Family as AddressFamily, Protocol, TimeoutsId};
 use crate::tables::connections::{ConnId, flags};
 use crate::tables::neighbours::NeighbourId;
 use crate::wire::Header;
 use crate::wire::ip::{IpError, IpHeader};
+use crate::wire::ipv6;
 use crate::wire::tcp::TcpHeader;
 
 /// Whether a packet found its connection or has just made it.
@@ -34,10 +35,16 @@ pub(super) enum Inbound {
     Established,
 }
 
-/// A packet that ends within its TCP header shows no flags and changes no state (tcp_state_transition).
+/// Where the state machines look for the transport header: right behind the IPv6 header, extension headers or not
+/// (tcp_state_transition, set_sctp_state).
+pub(super) fn state_header_at<A: Family>(packet: &Packet<A>) -> usize {
+    if A::IS_V6 { usize::from(packet.parsed.l3) + ipv6::HEADER_LEN } else { packet.parsed.l4.into() }
+}
+
+/// A packet that ends within its TCP header shows no flags and changes no state.
 #[cold]
 fn is_cut_off<A: Family>(packet: &Packet<A>) -> bool {
-    packet.parsed.frame_len() < usize::from(packet.parsed.l4) + TcpHeader::LEN
+    packet.parsed.frame_len() < state_header_at(packet) + TcpHeader::LEN
 }
 
 impl<F: Frame> Director<F> {
@@ -96,11 +103,26 @@ impl<F: Frame> Director<F> {
         let next_hop = self.network.next_hop(packet.key.destination, self.now)?;
         let mtu = self.network.mtu_of(next_hop);
         self.check_mtu(&frame, packet, mtu, out)?;
+        if self.is_orphan(self.connections.table::<A>().get(id).dest) && !self.is_hooked::<A>() {
+            return self.transit(frame, packet, out);
+        }
         if self.connections.table::<A>().get(id).has(flags::PARTICULAR) {
             return self.particular_out(frame, packet, id, (next_hop, mtu), out);
         }
         self.count_out(self.connections.table::<A>().get(id).dest, packet.parsed.ip_len.into());
         self.send_nat_out(frame, packet, id, (next_hop, mtu), out)
+    }
+
+    /// Its server was removed.
+    #[inline(always)]
+    fn is_orphan(&self, dest: DestId) -> bool {
+        !self.destinations.get(dest).is_some_and(|dest| dest.available)
+    }
+
+    /// Whether the kernel's IPVS looks at packets of this family: with its last service it is out of their way.
+    #[cold]
+    pub(super) fn is_hooked<A: Family>(&self) -> bool {
+        self.snapshot.directory.has_family(if A::IS_V6 { AddressFamily::V6 } else { AddressFamily::V4 })
     }
 
     #[cold]
@@ -228,8 +250,7 @@ impl<F: Frame> Director<F> {
         id: ConnId,
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
-        if self.snapshot.directory.services.is_empty() {
-            // with its last service the kernel's IPVS is out of the way
+        if !self.is_hooked::<A>() {
             return self.local(frame, packet, out);
         }
         if !self.may_start_anew(packet, id) {

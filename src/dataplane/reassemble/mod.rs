@@ -5,6 +5,10 @@
 //! its source, destination and identification alone. Datagrams, fragments of one, and the buffers they hold are
 //! bounded; a slot keeps its memory for the next datagram, so nothing is allocated for a fragment once the tables have
 //! grown to what is needed.
+//!
+//! Left out: `ipfrag_max_dist`, by which the kernel begins an IPv4 packet anew when more than 64 others of its source have
+//! come in between. It wants a count for each source, and guards against identifications that come round within 30
+//! seconds, which the checksums of the whole packets do as well.
 
 mod datagram;
 mod family;

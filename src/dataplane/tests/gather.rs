@@ -98,6 +98,27 @@ fn what_does_not_fit_the_way_out_is_cut_evenly() {
 }
 
 #[test]
+fn a_servers_fragment_that_must_not_be_cut_and_is_too_long_is_refused_by_itself() {
+    let (mut lab, _) = Lab::nat();
+    lab.network(|n| n.interfaces[0].mtu = 600);
+    lab.publish();
+    let server = lab.connect(1);
+    let answer = |dont_fragment| {
+        let answer = Datagram { source: server, destination: client(1), dont_fragment, ..long(1600) };
+        pieces(&answer.at_server_side(), &[1000, 104])
+    };
+    let seen = feed(&mut lab, SERVER_SIDE, &answer(true));
+    assert_eq!(
+        seen.iter().map(|seen| (seen.port, seen.transport()[..2].to_vec())).collect::<Vec<_>>(),
+        [(1, vec![3, 4])]
+    );
+    assert_eq!((lab.dropped(DropReason::MtuExceeded), lab.director.fragments_waiting()), (1, 2));
+    lab.wait_s(31);
+    let seen = feed(&mut lab, SERVER_SIDE, &answer(false));
+    assert_eq!(lens(&seen), [576, 576, 468]);
+}
+
+#[test]
 fn a_tunnels_packet_is_cut_no_longer_than_the_longest_fragment() {
     let (mut lab, _) = Lab::with_servers(Forward::Tun(Tunnel::default()), &["10.0.0.1:80"]);
     lab.connect(1);

@@ -143,9 +143,7 @@ impl Lab {
         let address = virt.ip();
         let key = ServiceKey::Virtual { protocol, address, port: virt.port() };
         let kind = SchedulerKind::from_name(scheduler).unwrap();
-        let directory = Arc::make_mut(&mut self.draft.directory);
-        directory.services.insert(key, id);
-        directory.has_ftp |= protocol == Protocol::Tcp && virt.port() == 21;
+        Arc::make_mut(&mut self.draft.directory).services.insert(key, id);
         self.put(id, key, kind, vec![]);
         if !self.draft.network.virtual_addresses.iter().any(|v| v.address == address) {
             self.network(|n| n.virtual_addresses.push(VirtualAddress { address, interface: Some(InterfaceId(0)) }));
@@ -200,9 +198,7 @@ impl Lab {
         let id = ServiceId(self.next_service);
         self.next_service += 1;
         let key = ServiceKey::Mark { mark, family: Family::V4 };
-        let directory = Arc::make_mut(&mut self.draft.directory);
-        directory.services.insert(key, id);
-        directory.has_marks = true;
+        Arc::make_mut(&mut self.draft.directory).services.insert(key, id);
         self.put(id, key, SchedulerKind::Rr, vec![]);
         id
     }
@@ -314,6 +310,8 @@ impl Lab {
     /// The next snapshot, as the control thread would publish it.
     pub fn next_snapshot(&mut self) -> Arc<Snapshot> {
         self.draft.version += 1;
+        let directory = Arc::make_mut(&mut self.draft.directory);
+        *directory = std::mem::take(directory).sorted_out();
         let mut changes = std::mem::take(&mut self.changes);
         changes.services.sort();
         changes.services.dedup();

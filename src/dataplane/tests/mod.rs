@@ -5,6 +5,7 @@ mod drops;
 mod established;
 mod fragments;
 mod frames;
+mod ftp6;
 mod full_table;
 mod gather;
 mod icmp;

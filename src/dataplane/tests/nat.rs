@@ -330,3 +330,27 @@ fn a_segment_keeps_its_tcp_header_when_the_head_ends_inside_it() {
     seen.assert_checksums();
     assert_eq!(TcpHeader::of(seen.transport()).unwrap().flags.0, ACK);
 }
+
+/// The kernel takes its IPVS out of the way of a family's packets with the family's last service.
+#[test]
+fn without_a_service_of_its_family_a_connections_packets_are_anybodys() {
+    let mut lab = Lab::new();
+    lab.settings(|s| s.forward = true);
+    let service = lab.service(Protocol::Tcp, VIP, "rr");
+    lab.add(service, "10.0.0.1:8080", Forward::Nat, 1);
+    lab.service(Protocol::Tcp, "[2001:db8:1::100]:80", "rr");
+    lab.publish();
+    lab.quiet();
+    let server = lab.connect(1);
+    let answer = tcp(server, client(1), SYN | ACK);
+    assert_eq!(lab.relay_out(&answer).source(), vip());
+    lab.remove_service(service);
+    lab.publish();
+    let seen = lab.relay_out(&answer);
+    assert_eq!((seen.source(), seen.ip().ttl), (server, 63));
+    lab.refuse(DropReason::NoService, &tcp(client(1), vip(), ACK));
+    lab.service(Protocol::Udp, "192.0.2.10:53", "rr");
+    lab.publish();
+    assert_eq!(lab.relay_out(&answer).source(), vip(), "any other service will do");
+    lab.refuse(DropReason::DestinationGone, &tcp(client(1), vip(), ACK));
+}

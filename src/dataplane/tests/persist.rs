@@ -110,8 +110,6 @@ fn a_removed_servers_template_is_put_out_of_the_way_and_a_quiesced_ones_if_asked
 #[test]
 fn all_ports_of_a_client_go_together_on_port_0() {
     let (mut lab, ..) = persistent(Protocol::Tcp, "192.0.2.10:0", &["10.0.0.1:0", "10.0.0.2:0"], "255.255.255.255");
-    std::sync::Arc::make_mut(&mut lab.draft.directory).has_wildcard = true;
-    lab.publish();
     let ports = [80, 443, 8080].map(|port| {
         let virt = std::net::SocketAddrV4::new(*vip().ip(), port);
         lab.relay_in(&tcp(client(1), virt, SYN)).destination()
@@ -134,6 +132,60 @@ fn calls_go_to_one_server_each_and_the_listing_shows_them() {
     lab.wait_s(600);
     assert!(rows(&lab).is_empty());
     assert_eq!(lab.relay_in(&invite(4, "c@x")).destination(), a, "the next in turn");
+}
+
+#[test]
+fn a_call_that_a_server_begins_is_its_services() {
+    let mut lab = Lab::new();
+    sip_service(&mut lab);
+    let invite = |from, to, call: &str| udp(from, to, format!("INVITE x\r\nCall-ID: {call}\r\n\r\n").as_bytes());
+    let (server, phone) = (at("10.0.0.2:5060"), at("198.51.100.9:5060"));
+    for call in ["z@x", "y@x"] {
+        let seen = lab.relay_out(&invite(server, phone, call));
+        assert_eq!((seen.source(), seen.destination(), seen.ip().ttl), (at(SIP), phone, 63));
+        seen.assert_checksums();
+    }
+    assert!(templates(&lab).iter().all(|t| t.starts_with("0.0.0.0:0") && t.ends_with("10.0.0.2:5060 ASSURED")));
+    let calls: Vec<_> = rows(&lab).into_iter().filter_map(|row| row.engine_data).collect();
+    assert_eq!(calls.len(), 1, "the second packet belongs to the first one's connection");
+    assert_eq!(lab.relay_in(&invite(phone, at(SIP), "z@x")).destination(), server);
+    assert_eq!(
+        lab.relay_in(&invite(client(3), at(SIP), "z@x")).destination(),
+        server,
+        "whoever takes part in the call"
+    );
+    lab.wait_s(600);
+    assert!(rows(&lab).is_empty());
+}
+
+#[test]
+fn a_server_that_begins_what_another_one_had_takes_it_over() {
+    let mut lab = Lab::new();
+    sip_service(&mut lab);
+    let invite = |from, to| udp(from, to, b"INVITE x\r\nCall-ID: z@x\r\n\r\n");
+    let first = lab.relay_in(&invite(client(1), at(SIP))).destination();
+    let other = if first == at("10.0.0.1:5060") { at("10.0.0.2:5060") } else { at("10.0.0.1:5060") };
+    assert_eq!(lab.relay_out(&invite(other, client(2))).source(), at(SIP));
+    assert_eq!(lab.relay_in(&invite(client(3), at(SIP))).destination(), other);
+    assert_eq!(lab.relay_in(&invite(client(1), at(SIP))).destination(), first, "its connection is the old one");
+}
+
+#[test]
+fn what_names_no_call_or_comes_from_elsewhere_is_only_routed() {
+    let mut lab = Lab::new();
+    sip_service(&mut lab);
+    let without_call = udp(at("10.0.0.2:5060"), client(1), b"INVITE x\r\n\r\n");
+    let from_elsewhere = udp(at("10.0.0.2:5061"), client(1), b"INVITE x\r\nCall-ID: z@x\r\n\r\n");
+    for datagram in [&without_call, &from_elsewhere] {
+        assert!(lab.server_sends(datagram).is_empty());
+    }
+    assert_eq!(lab.dropped(DropReason::ForwardOff), 2);
+    lab.settings(|s| s.forward = true);
+    lab.publish();
+    for datagram in [&without_call, &from_elsewhere] {
+        assert_eq!(lab.relay_out(datagram).source(), datagram.source);
+    }
+    assert!(rows(&lab).is_empty());
 }
 
 #[test]

@@ -15,12 +15,12 @@ const SERVER6: &str = "fd00:10::11";
 const CLIENT6: &str = "2001:db8:1::77";
 const ROUTER6: &str = "2001:db8:1::50";
 
-fn v6(text: &str) -> Ipv6Addr {
+pub fn v6(text: &str) -> Ipv6Addr {
     text.parse().unwrap()
 }
 
 /// RFC 8200 section 8.1, the long way.
-fn sum(packet: &[u8]) -> u16 {
+pub fn sum(packet: &[u8]) -> u16 {
     let mut bytes = packet[8..40].to_vec();
     bytes.extend(((packet.len() - 40) as u32).to_be_bytes());
     bytes.extend([0, 0, 0, packet[6]]);
@@ -29,7 +29,7 @@ fn sum(packet: &[u8]) -> u16 {
 }
 
 /// With the checksum filled in at `at` behind the IP header.
-fn packet(from: &str, to: &str, protocol: u8, mut body: Vec<u8>, at: usize) -> Vec<u8> {
+pub fn packet(from: &str, to: &str, protocol: u8, mut body: Vec<u8>, at: usize) -> Vec<u8> {
     body[at..at + 2].fill(0);
     let ip = Ipv6Header::new(v6(from), v6(to), protocol, body.len()).unwrap();
     let mut packet = [ip.as_bytes(), &body].concat();
@@ -48,7 +48,7 @@ fn about(from: &str, to: &str, kind: u8, quoted: &[u8]) -> Vec<u8> {
     packet(from, to, ICMPV6, [&[kind, 0, 0, 0, 0, 0, 5, 20], quoted].concat(), 2)
 }
 
-fn feed(lab: &mut Lab, port: PortId, packet: &[u8]) -> Vec<Seen> {
+pub fn feed(lab: &mut Lab, port: PortId, packet: &[u8]) -> Vec<Seen> {
     let to = if port == CLIENT_SIDE { CLIENT_SIDE_MAC } else { SERVER_SIDE_MAC };
     lab.feed(port, &[&to[..], &GATEWAY_MAC, &[0x86, 0xdd], packet].concat())
 }
@@ -130,4 +130,26 @@ fn an_error_too_long_for_its_way_is_dropped_without_a_word() {
     long.resize(1300, 0xa5);
     assert!(feed(&mut lab, CLIENT_SIDE, &about(ROUTER6, VIP6, 2, &long)).is_empty());
     assert_eq!(lab.dropped(DropReason::MtuExceeded), 1);
+}
+
+/// The kernel looks for TCP's header right behind the IPv6 header, whatever is there, and is satisfied when the packet goes
+/// on long enough.
+#[test]
+fn a_packet_cut_off_behind_an_extension_header_may_still_move_the_state() {
+    for (data_len, state) in [(11, "SYN_RECV"), (12, "CLOSE")] {
+        let (mut lab, id, _) = connected(Forward::Nat);
+        assert_eq!(lab.load(id), (1, 0));
+        let mut cut_off = segment((CLIENT6, 31000), (VIP6, 80), ACK);
+        cut_off.truncate(40 + data_len);
+        cut_off[6] = 60;
+        cut_off[4..6].copy_from_slice(&(data_len as u16 + 8).to_be_bytes());
+        cut_off.splice(40..40, [TCP, 0, 1, 4, 0, 0, 0, 0]);
+        // where the flags would be without the extension header: the second byte of the sequence number, a zero
+        assert_eq!(cut_off[53], 0);
+        feed(&mut lab, CLIENT_SIDE, &cut_off);
+        let mut states = Vec::new();
+        let next = lab.director.list(0, 1000, |row| states.push(row.state));
+        lab.director.list(next, 1000, |row| states.push(row.state));
+        assert_eq!(states, [state], "with {data_len} bytes");
+    }
 }

@@ -16,8 +16,8 @@ use pollux::wire::ipv6::{self, FragmentHeader, Ipv6Header};
 
 const L3: usize = 14;
 
-/// Of an input, or making them takes it longer than it can show: a few times what a reassembler holds.
-const FRAGMENTS_MAX: u32 = 8192;
+/// Of an input, or making them takes longer than they can show: some more than a reassembler holds.
+const FRAGMENTS_MAX: u32 = FRAGMENT_BUFFERS_MAX + 512;
 
 #[derive(Debug, Arbitrary)]
 enum Step {

@@ -287,28 +287,40 @@ mod tests {
         assert_eq!((cache.len(), cache.counter, cache.due), (0, 2, Some(Time::from_s(32 * 60))));
     }
 
-    /// IPVS's timer over a plain map, a pass at once.
+    /// IPVS's timer over plain maps, one a bucket, a pass at once.
     struct Timer {
-        used: HashMap<IpAddr, u64>,
+        used: Vec<HashMap<IpAddr, u64>>,
         rover: usize,
         counter: u32,
     }
 
     impl Timer {
+        fn new() -> Self {
+            Self { used: vec![HashMap::new(); BUCKETS], rover: 0, counter: 1 }
+        }
+
+        fn is_used(&mut self, address: IpAddr, now_s: u64) {
+            self.used[bucket_of(address)].insert(address, now_s);
+        }
+
+        fn len(&self) -> usize {
+            self.used.iter().map(HashMap::len).sum()
+        }
+
         fn fire(&mut self, now_s: u64, expiration_s: u64) {
             if self.counter == 30 {
-                self.used.retain(|_, used| now_s < *used + expiration_s);
+                self.used.iter_mut().for_each(|bucket| bucket.retain(|_, used| now_s < *used + expiration_s));
                 self.counter = 1;
-            } else if self.used.len() <= 16_384 {
+            } else if self.len() <= 16_384 {
                 self.counter += 1;
             } else {
-                let mut goal = (((self.used.len() - 16_384) * 4 / 3) as i64).min(8192);
+                let mut goal = (((self.len() - 16_384) * 4 / 3) as i64).min(8192);
                 for _ in 0..1024 {
                     self.rover = (self.rover + 1) & 1023;
-                    let before = self.used.len();
-                    let rover = self.rover;
-                    self.used.retain(|&a, used| bucket_of(a) != rover || now_s < *used + 360);
-                    goal -= (before - self.used.len()) as i64;
+                    let bucket = &mut self.used[self.rover];
+                    let before = bucket.len();
+                    bucket.retain(|_, used| now_s < *used + 360);
+                    goal -= (before - bucket.len()) as i64;
                     if goal <= 0 {
                         break;
                     }
@@ -320,20 +332,23 @@ mod tests {
     #[test]
     fn a_crowded_cache_is_thinned_like_ipvs_does_pass_by_pass() {
         let mut cache = filled(20_000, Time(0));
-        let mut timer = Timer { used: (0..20_000).map(|i| (address(i), 0)).collect(), rover: 0, counter: 1 };
+        let mut timer = Timer::new();
+        (0..20_000).for_each(|i| timer.is_used(address(i), 0));
         for minute in 1..=40 {
             // every fifth address is in use all the time, and new ones come
             for i in (0..20_000).step_by(5).chain(20_000 + minute * 100..20_100 + minute * 100) {
                 let (a, now) = (address(i), Time::from_s(u64::from(minute) * 60 - 1));
                 if cache.get(a, now, drop).is_some() || cache.put(a, now, i) {
-                    timer.used.insert(a, u64::from(minute) * 60 - 1);
+                    timer.is_used(a, u64::from(minute) * 60 - 1);
                 }
             }
             let due = u64::from(minute) * 60;
             run(&mut cache, due, due, Time::from_s(900).0);
             timer.fire(due, 900);
-            assert_eq!(cache.len(), timer.used.len(), "after {minute} minutes");
-            assert!(timer.used.keys().all(|a| cache.buckets[bucket_of(*a)].iter().any(|e| e.address == *a)));
+            assert_eq!(cache.len(), timer.len(), "after {minute} minutes");
+            let knows = |(bucket, a): (&Vec<Entry<u32>>, &IpAddr)| bucket.iter().any(|e| e.address == *a);
+            let each = cache.buckets.iter().zip(&timer.used).flat_map(|(b, used)| used.keys().map(move |a| (b, a)));
+            assert!(each.into_iter().all(knows));
         }
         assert!(cache.len() < 20_000);
     }

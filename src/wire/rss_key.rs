@@ -100,9 +100,14 @@ mod tests {
 
     /// The specification's own loop.
     fn toeplitz(key: &Key, input: &[u8]) -> u32 {
-        let window = |i: usize| (i..i + 32).fold(0, |window, at| window << 1 | u32::from(bit(key, at)));
-        let is_set = |i: &usize| input[i / 8] & 0x80 >> (i % 8) != 0;
-        (0..input.len() * 8).filter(is_set).fold(0, |hash, i| hash ^ window(i))
+        let shifted = |window: u32, at: usize| window << 1 | u32::from(bit(key, at));
+        let mut window = (0..32).fold(0, shifted);
+        let mut hash = 0;
+        for i in 0..input.len() * 8 {
+            hash ^= if input[i / 8] & 0x80 >> (i % 8) != 0 { window } else { 0 };
+            window = shifted(window, i + 32);
+        }
+        hash
     }
 
     fn octets(address: IpAddr) -> Vec<u8> {

@@ -102,8 +102,7 @@ impl<R: Runtime> Commands<R> {
         let before = self.state.snapshot().version;
         self.state.collect(self.runtime.now(), references);
         self.publish_after(before);
-        let ids = destination_ids(self.state.snapshot());
-        self.counts.tick(self.runtime.now(), ids, &|id| self.runtime.dest_counts(id));
+        self.counts.tick(self.runtime.now(), &|id| self.runtime.dest_counts(id));
     }
 
     fn when_in_force(&self, response: Response) -> Next<Listing> {
@@ -304,12 +303,6 @@ impl<R: Runtime> Commands<R> {
             Next::page(response, page.next.map(Listing::Connections))
         })
     }
-}
-
-/// Of all destinations that are known, the trash included.
-fn destination_ids(snapshot: &Snapshot) -> impl Iterator<Item = crate::model::DestId> {
-    // each stands at its id, so none has to be looked at
-    snapshot.destinations.iter().map(|(index, _)| crate::model::DestId(index as u32))
 }
 
 fn locate(which: &DestinationRef) -> (ServiceKey, SocketAddr) {

@@ -27,6 +27,7 @@ use crate::wire::ethernet::MacAddr;
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::task::Poll;
 
 /// How often links and neighbours are looked at.
@@ -60,6 +61,8 @@ pub struct Running {
     /// The page each worker was last asked for.
     asked_pages: Vec<Option<ConnectionCursor>>,
     looked: Time,
+    /// Snapshots that workers have given back: dropped, which takes a while, when those who wait have their answers.
+    replaced: Vec<Arc<Snapshot>>,
 }
 
 impl Running {
@@ -91,6 +94,7 @@ impl Running {
             steerer,
             pages: HashMap::new(),
             looked: Time(0),
+            replaced: Vec::new(),
         }
     }
 
@@ -105,6 +109,7 @@ impl Running {
 
     /// Takes answers, sends what waits, looks at links.
     pub fn turn(&mut self) -> Result<(), RunError> {
+        self.replaced.clear();
         for worker in 0..self.workers.len() {
             while let Some(reply) = self.workers[worker].mailbox.answer() {
                 self.take(worker, reply);
@@ -141,9 +146,8 @@ impl Running {
 
     fn take(&mut self, worker: usize, reply: Reply) {
         match reply {
-            // dropping the old snapshot here is what frees it
             Reply::PickedUp(old) => {
-                drop(old);
+                self.replaced.push(old);
                 self.unacknowledged = self.unacknowledged.saturating_sub(1);
             }
             Reply::Moved => self.moving = self.moving.saturating_sub(1),
@@ -305,18 +309,18 @@ fn burst_times_view(times: &BurstTimes) -> BurstTimesView {
 
 impl Source for Running {
     fn dest_counts(&self, dest: DestId) -> DestCounts {
-        let sum = |of: fn(&DestCounters) -> u64| self.of_dest(dest).map(of).sum();
-        DestCounts {
-            active: sum(|c| c.active.get().into()),
-            inactive: sum(|c| c.inactive.get().into()),
-            persistent: sum(|c| c.persistent.get().into()),
-            connections: sum(|c| c.connections.get()),
-            in_packets: sum(|c| c.in_packets.get()),
-            out_packets: sum(|c| c.out_packets.get()),
-            in_bytes: sum(|c| c.in_bytes.get()),
-            out_bytes: sum(|c| c.out_bytes.get()),
-            ..DestCounts::default()
+        let mut sum = DestCounts::default();
+        for c in self.of_dest(dest) {
+            sum.active += u64::from(c.active.get());
+            sum.inactive += u64::from(c.inactive.get());
+            sum.persistent += u64::from(c.persistent.get());
+            sum.connections += c.connections.get();
+            sum.in_packets += c.in_packets.get();
+            sum.out_packets += c.out_packets.get();
+            sum.in_bytes += c.in_bytes.get();
+            sum.out_bytes += c.out_bytes.get();
         }
+        sum
     }
 
     fn drop_count(&self, reason: DropReason) -> u64 {

@@ -146,7 +146,7 @@ impl Draft {
     pub(super) fn forget(&mut self, key: &TrashKey) {
         let Some((id, service)) = Arc::make_mut(&mut self.state.trash).remove(key) else { return };
         self.state.snapshot.destinations.set(id.index(), None);
-        self.destinations.insert(id);
+        self.destinations.push(id);
         self.state.dest_ids.give_back(id.0);
         if let Some(service) = service {
             self.state.service_ids.give_back(service.0);
@@ -156,7 +156,7 @@ impl Draft {
     fn set_destination(&mut self, destination: Destination) {
         let id = destination.id;
         self.state.snapshot.destinations.set(id.index(), Some(Arc::new(destination)));
-        self.destinations.insert(id);
+        self.destinations.push(id);
     }
 }
 

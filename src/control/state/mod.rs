@@ -28,7 +28,6 @@ use crate::dataplane::snapshot::{Changes, Service, Snapshot};
 use crate::model::{DestId, OwnTimeouts, PortId, ServiceId, ServiceKey, Time, TimeoutSets};
 use hashbrown::HashMap;
 use ids::Ids;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use trash::Trash;
 
@@ -178,8 +177,9 @@ impl State {
 /// A state in the middle of a change.
 struct Draft {
     state: State,
-    services: BTreeSet<ServiceId>,
-    destinations: BTreeSet<DestId>,
+    /// What changed, some of it perhaps more than once.
+    services: Vec<ServiceId>,
+    destinations: Vec<DestId>,
     /// Services came or went, or name another port, or the configuration's own network changed.
     directory_changed: bool,
     /// Something changed that `Changes` does not list.
@@ -190,8 +190,8 @@ impl Draft {
     fn of(state: &State) -> Self {
         Self {
             state: state.clone(),
-            services: BTreeSet::new(),
-            destinations: BTreeSet::new(),
+            services: Vec::new(),
+            destinations: Vec::new(),
             directory_changed: false,
             republish: false,
         }
@@ -206,8 +206,8 @@ impl Draft {
         if !(changes.network || self.republish) && self.services.is_empty() && self.destinations.is_empty() {
             return Ok(None);
         }
-        changes.services = self.services.into_iter().collect();
-        changes.destinations = self.destinations.into_iter().collect();
+        changes.services = sorted(self.services);
+        changes.destinations = sorted(self.destinations);
         let snapshot = &mut self.state.snapshot;
         snapshot.version += 1;
         snapshot.changes = Arc::new(changes);
@@ -227,4 +227,10 @@ impl Draft {
         }
         Ok(())
     }
+}
+
+fn sorted<T: Ord>(mut ids: Vec<T>) -> Vec<T> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }

@@ -105,7 +105,7 @@ impl Draft {
         self.directory_changed = true;
         self.name_port(service.id, None);
         self.state.snapshot.services.set(service.id.index(), None);
-        self.services.insert(service.id);
+        self.services.push(service.id);
         if !Arc::make_mut(&mut self.state.trash).hold(*key, service.id) {
             self.state.service_ids.give_back(service.id.0);
         }
@@ -163,7 +163,7 @@ impl Draft {
     fn set_service(&mut self, service: Service) {
         let id = service.id;
         self.state.snapshot.services.set(id.index(), Some(Arc::new(service)));
-        self.services.insert(id);
+        self.services.push(id);
     }
 }
 

@@ -458,7 +458,11 @@ impl Destinations {
 
     #[inline]
     fn settle(&mut self, service: ServiceId, id: DestId) {
-        let Some(&DestState { position, .. }) = self.get(id) else { return };
+        // it may have left the service since, even for another one's list
+        let Some(&DestState { position, service: of, .. }) = self.get(id) else { return };
+        if of != service {
+            return;
+        }
         let load = self.load(id);
         if let Some(Some(ranked)) = self.ranked.get_mut(service.index()) {
             ranked.ranking.set(position as usize, load);

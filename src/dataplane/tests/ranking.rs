@@ -151,20 +151,7 @@ impl Pair {
     }
 
     fn describe(&mut self, &(id, weight, threshold_upper, available): &(DestId, u32, u32, bool)) {
-        let destination = Destination {
-            id,
-            service: SERVICE,
-            address: Ipv4Addr::from(0x0a00_0000 + id.0).into(),
-            port: 80,
-            forward: Forward::Dr,
-            weight,
-            threshold_upper,
-            threshold_lower: 0,
-            departures: Default::default(),
-            timeouts: Default::default(),
-            available,
-        };
-        self.destinations.set(id, Some(&destination));
+        self.destinations.set(id, Some(&destination(id, weight, threshold_upper, available)));
     }
 
     fn connect(&mut self, client: u32) -> Result<(), TestCaseError> {
@@ -188,6 +175,22 @@ impl Pair {
     }
 }
 
+fn destination(id: DestId, weight: u32, threshold_upper: u32, available: bool) -> Destination {
+    Destination {
+        id,
+        service: SERVICE,
+        address: Ipv4Addr::from(0x0a00_0000 + id.0).into(),
+        port: 80,
+        forward: Forward::Dr,
+        weight,
+        threshold_upper,
+        threshold_lower: 0,
+        departures: Default::default(),
+        timeouts: Default::default(),
+        available,
+    }
+}
+
 /// All that do not throw dice.
 fn kinds() -> impl Iterator<Item = SchedulerKind> {
     REGISTRY.iter().map(|entry| entry.kind).filter(|kind| *kind != SchedulerKind::Twos)
@@ -201,4 +204,24 @@ proptest! {
             pair.apply(event)?;
         }
     }
+}
+
+/// The destination whose count changed last in one service goes, and its id comes again in the list of another one.
+#[test]
+fn a_change_that_waits_is_not_filed_under_the_position_in_another_services_list() {
+    const OTHER: ServiceId = ServiceId(7);
+    let mut pair = Pair::new(SchedulerKind::Wlc);
+    for _ in 0..3 {
+        pair.apply(&Event::Add(1, 0)).unwrap();
+    }
+    [2, 2, 2, 1, 0].into_iter().for_each(|id| pair.destinations.bind(DestId(id)));
+    pair.destinations.catch_up(SERVICE);
+    pair.destinations.bind(DestId(2));
+    pair.destinations.set(DestId(2), None);
+    pair.destinations.set(DestId(2), Some(&Destination { service: OTHER, ..destination(DestId(2), 1, 0, true) }));
+    let list = pair.pool.candidates();
+    let others = Pool::new(vec![Candidate { id: DestId(9), ..list[0] }, list[0]]);
+    pair.destinations.set_list(OTHER, None, Some((SchedulerKind::Wlc, &others)));
+    let chosen = pair.services.schedule(SERVICE, &mut pair.destinations, &flow(1, Time::from_s(2)));
+    assert_eq!(chosen, Some(DestId(1)), "the first of the two with one connection");
 }

@@ -65,14 +65,16 @@ has_row() { # MODE FLOWS DESTINATIONS SCHEDULER BURST
 }
 
 measure() { # MODE FLOWS DESTINATIONS SCHEDULER BURST
-  local mode=$1 flows=$2 each=$seconds settle=$warm one row
+  local mode=$1 flows=$2 each=$seconds settle=$warm check=6 one row
   one=$(mktemp -u)
-  # a connection each for ten million: the first pass takes its time. new: the floor fills its table in a few seconds
-  # and is looked at for as long; Pollux is looked at when as many connections end as come, which takes three.
-  [ "$flows" -lt 10000000 ] || settle=$((warm + 4))
+  # a connection each for ten million: the first pass takes its time, and so does the memory for them.
+  # new: the floor fills its table in a few seconds and is looked at for as long; Pollux is looked at when as many
+  # connections end as come, which takes three.
+  [ "$flows" -lt 10000000 ] || settle=$((warm + 4)) check=15
   [ "$mode" != new ] || { flows=60000000 each=$((seconds + 3)); }
   rm -f "$one"
-  CSV=$one DESTINATIONS=$3 SCHEDULER=$4 BURST=$5 MEMORY_MB=$(memory_mb "$mode" "$flows") SECONDS_EACH=$each WARM=$settle \
+  CSV=$one DESTINATIONS=$3 SCHEDULER=$4 BURST=$5 MEMORY_MB=$(memory_mb "$mode" "$flows") \
+    SECONDS_EACH=$each WARM=$settle CHECK_S=$check \
     "$here/compare.sh" "$pollux" "$mode" "$flows" >>"$log" 2>&1 </dev/null || { rm -f "$one"; return 1; }
   [ -s "$csv" ] || head -1 "$one" >"$csv"
   # both lines at once; connections that come and go have no number of flows
@@ -85,7 +87,7 @@ measure() { # MODE FLOWS DESTINATIONS SCHEDULER BURST
 estimate_s() { # MODE FLOWS
   local pair=$((2 * (seconds + warm) - 2))
   case $1 in new) pair=$((2 * (seconds + 3 + 2) - 2)) ;; esac
-  [ "$2" -lt 10000000 ] || pair=$((pair + 8))
+  [ "$2" -lt 10000000 ] || pair=$((pair + 12))
   echo $((8 + ROUNDS * (pair + 1)))
 }
 

@@ -69,27 +69,15 @@ impl Play {
 
     /// The file says this now: how long until the worker goes by it, in polls.
     fn reload(&mut self, more: &str) {
-        let (state, now, mut areas) = (&mut self.state, self.bench.now, self.bench.director.areas());
-        let snapshot = on_the_control_thread(move || {
-            let config = Config::parse(&(Setup::default().text() + more), "bench.toml").expect("a valid configuration");
-            state.apply_config(config, now).expect("a valid change");
-            assert!(areas.prepare(state.snapshot(), |_| true).is_empty());
-            Arc::new(state.snapshot().clone())
-        });
-        assert!(self.mailbox.ask(Request::Snapshot(snapshot)).is_ok());
-        let old = loop {
+        let config = Config::parse(&(Setup::default().text() + more), "bench.toml").expect("a valid configuration");
+        self.state.apply_config(config, self.bench.now).expect("a valid change");
+        let snapshot = self.state.snapshot();
+        assert!(self.bench.director.areas().prepare(snapshot, |_| true).is_empty());
+        assert!(self.mailbox.ask(Request::Snapshot(Arc::new(snapshot.clone()))).is_ok());
+        while !matches!(self.mailbox.answer(), Some(Reply::PickedUp(_))) {
             self.poll_established();
-            if let Some(Reply::PickedUp(old)) = self.mailbox.answer() {
-                break old;
-            }
-        };
-        on_the_control_thread(|| drop(old));
+        }
     }
-}
-
-/// A thread of its own, as in the director: what it leaves behind in malloc's lists is nothing that the worker has to do with.
-fn on_the_control_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| scope.spawn(work).join().expect("no panic"))
 }
 
 fn nothing_else(play: &mut Play) {

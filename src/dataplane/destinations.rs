@@ -146,8 +146,6 @@ pub struct Destinations {
     paths: Vec<Path>,
     /// By service.
     ranked: Vec<Option<Box<Ranked>>>,
-    /// Of services that went, for those that come: given back by the thousand, malloc would sort them in one request.
-    spare: Vec<Box<Ranked>>,
     real_servers: RealServers,
     counters: SharedCounters,
     /// With several workers.
@@ -162,8 +160,8 @@ impl Destinations {
         let mut paths = Vec::new();
         paths.reserve_exact(DESTINATIONS_MAX);
         let counters = Arc::new(Mapping::new(DESTINATIONS_MAX)?);
-        let (ranked, spare) = (Vec::with_capacity(SERVICES_MAX), Vec::with_capacity(SERVICES_MAX));
-        Ok(Self { states, paths, ranked, spare, real_servers: RealServers::new()?, counters, peers: None })
+        let (ranked, real_servers) = (Vec::with_capacity(SERVICES_MAX), RealServers::new()?);
+        Ok(Self { states, paths, ranked, real_servers, counters, peers: None })
     }
 
     pub fn shared(&self) -> SharedCounters {
@@ -404,13 +402,7 @@ impl Destinations {
             self.ranked.resize_with(service.index() + 1, || None);
         }
         let before = self.ranked[service.index()].take();
-        match new {
-            Some((kind, pool)) => {
-                let memory = before.or_else(|| self.spare.pop());
-                self.ranked[service.index()] = Some(self.rank_all(memory, kind, pool));
-            }
-            None => self.spare.extend(before),
-        }
+        self.ranked[service.index()] = new.map(|(kind, pool)| self.rank_all(before, kind, pool));
     }
 
     fn place(&mut self, id: DestId, position: u32, is_counted: bool) {
@@ -419,15 +411,16 @@ impl Destinations {
         }
     }
 
-    /// In the memory that a ranking `before` leaves, when it is of the same kind.
+    /// In the memory that the ranking `before` leaves, when it is of the same kind.
     fn rank_all(&mut self, before: Option<Box<Ranked>>, kind: SchedulerKind, pool: &Pool) -> Box<Ranked> {
         let loads = pool.candidates().iter().map(|c| self.load(c.id));
-        let empty = || Ranking::new(kind, [].into_iter());
-        let mut ranked = before.unwrap_or_else(|| Box::new(Ranked { ranking: empty(), changed: DestId::NONE }));
-        if ranked.ranking.kind() != kind {
-            ranked.ranking = empty();
-        }
-        ranked.ranking.refill(loads);
+        let mut ranked = match before {
+            Some(mut ranked) if ranked.ranking.kind() == kind => {
+                ranked.ranking.refill(loads);
+                ranked
+            }
+            _ => Box::new(Ranked { ranking: Ranking::new(kind, loads), changed: DestId::NONE }),
+        };
         ranked.changed = DestId::NONE;
         let is_counted = ranked.ranking.follows_counts();
         for (candidate, position) in pool.candidates().iter().zip(0..) {

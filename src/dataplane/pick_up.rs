@@ -55,14 +55,10 @@ impl PickUp {
         Some(Step::Appeared(interface, address))
     }
 
-    /// Of a step, in the time that one destination takes: a service's destinations leave the ranking that it has in
-    /// `current`, and its scheduler and ranking are made anew.
-    fn cost(&self, step: &Step, current: &Snapshot) -> usize {
+    /// Of a step, in the time that one destination takes: a service's scheduler and ranking are made anew.
+    fn cost(&self, step: &Step) -> usize {
         match step {
-            Step::Service(id) => {
-                let before_and_after = [current, &*self.snapshot].map(|snapshot| snapshot.services.get(id.index()));
-                before_and_after.iter().flatten().map(|service| 2 + service.pool.len() / 3).sum::<usize>().max(1)
-            }
+            Step::Service(id) => self.snapshot.services.get(id.index()).map_or(1, |service| 3 + service.pool.len() / 3),
             _ => 1,
         }
     }
@@ -101,7 +97,7 @@ impl<F: Frame> Director<F> {
         let mut budget = PICK_UP_PER_POLL;
         while budget > 0 {
             let Some(step) = pick_up.step() else { break };
-            budget = budget.saturating_sub(pick_up.cost(&step, &self.snapshot));
+            budget = budget.saturating_sub(pick_up.cost(&step));
             if !self.take_over(&pick_up, step) {
                 break;
             }

@@ -2,12 +2,13 @@
 //! plays every scene in turn. Starts that must fail run in processes of their own.
 #![cfg(feature = "dpdk")]
 
-use std::env;
-use std::io::{BufRead, BufReader, Read};
+mod frames;
+mod starts;
+
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
 
 use arrayvec::ArrayVec;
+use frames::tail_of;
 use pollux::dataplane::frame::{Frame, FramePool};
 use pollux::io::arguments::EalConfig;
 use pollux::io::eal::{self, Eal};
@@ -18,8 +19,6 @@ use pollux::io::port::{self, Port, PortConfig, PortError};
 use pollux::io::rss::{self, Spread};
 use pollux::model::limits::{BURST, HEADROOM, SEGMENTS_MAX};
 use pollux::wire::rss_key::RssKeys;
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
 /// Bytes of a buffer, headroom included.
 const BUFFER: usize = HEADROOM + 2048;
@@ -115,7 +114,7 @@ fn io_works_on_dpdks_virtual_devices() {
 
     ports_are_listed_and_explain_themselves_when_missing(&eal);
     a_pool_is_bounded_and_takes_everything_back(&eal);
-    frames_behave_like_vectors_of_bytes(&eal);
+    frames::frames_behave_like_vectors_of_bytes(&eal);
     a_chain_stops_growing_at_its_limit(&eal);
     a_worker_runs_on_its_lcore_and_its_panic_is_reported(&eal);
     what_a_capture_holds_is_received_and_sent_unchanged(&eal, &captured);
@@ -164,204 +163,6 @@ fn a_pool_is_bounded_and_takes_everything_back(eal: &Eal) {
     assert!(matches!(Mempool::new(eal, &PoolConfig { room: 100, ..PoolConfig::new(10) }), Err(PoolError::Room { .. })));
     let error = Mempool::new(eal, &PoolConfig::new(10_000_000)).unwrap_err();
     assert!(error.to_string().contains("\"-m\""), "{error}");
-}
-
-#[derive(Debug, Clone)]
-enum Operation {
-    Prepend(usize),
-    TrimFront(usize),
-    Truncate(usize),
-    Extend(usize),
-    Pull(usize),
-    /// A tail of segments of these lengths.
-    Chain(Vec<usize>),
-    Overwrite(u8),
-    CopyOut(usize, usize),
-}
-
-fn operation() -> impl Strategy<Value = Operation> {
-    let size = prop_oneof![0..5_usize, 0..200_usize, 0..2500_usize, Just(HEADROOM), Just(BUFFER - HEADROOM)];
-    prop_oneof![
-        (0..160_usize).prop_map(Operation::Prepend),
-        size.clone().prop_map(Operation::TrimFront),
-        (0..6000_usize).prop_map(Operation::Truncate),
-        size.clone().prop_map(Operation::Extend),
-        size.clone().prop_map(Operation::Pull),
-        prop::collection::vec(size, 0..4).prop_map(Operation::Chain),
-        any::<u8>().prop_map(Operation::Overwrite),
-        (0..6000_usize, 0..3000_usize).prop_map(|(offset, length)| Operation::CopyOut(offset, length)),
-    ]
-}
-
-/// The oracle: segments as (offset in the buffer, bytes), every operation in its most naive form.
-#[derive(Clone)]
-struct Model(Vec<(usize, Vec<u8>)>);
-
-impl Model {
-    fn bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
-    }
-
-    fn prepend(&mut self, n: usize) -> bool {
-        let (offset, bytes) = &mut self.0[0];
-        let fits = n <= *offset;
-        if fits {
-            *offset -= n;
-            bytes.splice(0..0, vec![0xa5; n]);
-        }
-        fits
-    }
-
-    fn trim_front(&mut self, n: usize) {
-        self.0[0].0 += n;
-        self.0[0].1.drain(..n);
-    }
-
-    fn truncate(&mut self, mut length: usize) {
-        if length >= self.bytes().len() {
-            return;
-        }
-        let mut kept = 0;
-        for (_, bytes) in &mut self.0 {
-            kept += 1;
-            if length <= bytes.len() {
-                bytes.truncate(length);
-                break;
-            }
-            length -= bytes.len();
-        }
-        self.0.truncate(kept);
-    }
-
-    fn extend(&mut self, more: &[u8]) -> bool {
-        let (offset, bytes) = self.0.last_mut().unwrap();
-        let fits = *offset + bytes.len() + more.len() <= BUFFER;
-        if fits {
-            bytes.extend(more);
-        }
-        fits
-    }
-
-    fn pull(&mut self, n: usize) -> bool {
-        if n <= self.0[0].1.len() {
-            return true;
-        }
-        if n > self.bytes().len() || n > BUFFER {
-            return false;
-        }
-        self.0[0].0 = self.0[0].0.min(BUFFER - n);
-        while self.0[0].1.len() < n {
-            let missing = n - self.0[0].1.len();
-            let (offset, second) = &mut self.0[1];
-            let taken: Vec<u8> = second.drain(..missing.min(second.len())).collect();
-            *offset += taken.len();
-            if second.is_empty() {
-                self.0.remove(1);
-            }
-            self.0[0].1.extend(taken);
-        }
-        true
-    }
-
-    fn chain(&mut self, tail: Model) -> bool {
-        if tail.bytes().is_empty() {
-            return true;
-        }
-        let fits = self.0.len() + tail.0.len() <= SEGMENTS_MAX;
-        if fits {
-            self.0.extend(tail.0);
-        }
-        fits
-    }
-}
-
-/// A chain of segments of these lengths, as a mbuf and as its model; never empty of segments.
-fn tail_of(allocator: &mut impl FramePool<Frame = Mbuf>, lengths: &[usize]) -> (Mbuf, Model) {
-    let mut frame = allocator.alloc().unwrap();
-    let mut model = Model(vec![(HEADROOM, Vec::new())]);
-    for (number, &length) in lengths.iter().enumerate() {
-        let content = payload(number, length.min(BUFFER - HEADROOM));
-        let (segment, twin) = (frame_of(allocator, &content), Model(vec![(HEADROOM, content)]));
-        assert_eq!(frame.chain(segment).is_ok(), model.chain(twin));
-    }
-    (frame, model)
-}
-
-fn apply(
-    operation: &Operation,
-    frame: &mut Mbuf,
-    model: &mut Model,
-    allocator: &mut impl FramePool<Frame = Mbuf>,
-) -> TestCaseResult {
-    match operation {
-        Operation::Prepend(n) => {
-            let done = frame.prepend(*n);
-            prop_assert_eq!(done, model.prepend(*n));
-            if done {
-                frame.head_mut()[..*n].fill(0xa5);
-            }
-        }
-        Operation::TrimFront(n) => {
-            let n = (*n).min(frame.head().len());
-            frame.trim_front(n);
-            model.trim_front(n);
-        }
-        Operation::Truncate(length) => {
-            frame.truncate(*length);
-            model.truncate(*length);
-        }
-        Operation::Extend(length) => {
-            let more = payload(7, *length);
-            prop_assert_eq!(frame.extend(&more), model.extend(&more));
-        }
-        Operation::Pull(n) => {
-            prop_assert_eq!(frame.pull(*n), model.pull(*n));
-        }
-        Operation::Chain(lengths) => {
-            let (tail, twin) = tail_of(allocator, lengths);
-            prop_assert_eq!(frame.chain(tail).is_ok(), model.chain(twin));
-        }
-        Operation::Overwrite(byte) => {
-            frame.head_mut().fill(*byte);
-            model.0[0].1.fill(*byte);
-        }
-        Operation::CopyOut(offset, length) => {
-            let mut out = vec![0xa5; *length];
-            let whole = model.bytes();
-            let expected = whole.get(*offset..offset + length);
-            // Nothing asked for is there wherever it is asked for.
-            prop_assert_eq!(frame.copy_out(*offset, &mut out), expected.is_some() || *length == 0);
-            if let Some(expected) = expected {
-                prop_assert_eq!(&out[..], expected);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn frames_behave_like_vectors_of_bytes(eal: &Eal) {
-    let pool = pool(eal);
-    let mut runner = TestRunner::new(Config { cases: 500, failure_persistence: None, ..Config::default() });
-    let operations = prop::collection::vec(operation(), 1..40);
-    let result = runner.run(&operations, |operations| {
-        let mut allocator = pool.allocator();
-        let mut frame = allocator.alloc().unwrap();
-        let mut model = Model(vec![(HEADROOM, Vec::new())]);
-        for operation in &operations {
-            apply(operation, &mut frame, &mut model, &mut allocator)?;
-            prop_assert_eq!(frame.head(), &model.0[0].1[..]);
-            prop_assert_eq!(frame.segment_count(), model.0.len());
-            prop_assert_eq!(frame.segments().count(), model.0.len());
-            prop_assert_eq!(frame.len(), model.bytes().len());
-            prop_assert_eq!(bytes(&frame), model.bytes());
-            frame.prefetch();
-        }
-        drop(frame);
-        prop_assert_eq!(pool.in_use(), 0);
-        Ok(())
-    });
-    result.unwrap();
-    assert_eq!(pool.in_use(), 0);
 }
 
 fn a_chain_stops_growing_at_its_limit(eal: &Eal) {
@@ -569,107 +370,4 @@ fn a_frame_may_outlive_its_pool(eal: &Eal) {
     drop(pool);
     assert!(frame.prepend(HEADROOM));
     assert_eq!(&bytes(&frame)[HEADROOM..], b"survivor");
-}
-
-// --- starts that must fail, each in a process of its own ---
-
-/// Not a test of its own: what the tests below run in another process. Holds EAL up until its input ends.
-#[test]
-#[ignore = "started by the other tests with its arguments in the environment"]
-fn start_with_the_arguments_in_the_environment() {
-    let Ok(arguments) = env::var("POLLUX_TEST_EAL_ARGS") else { return };
-    let arguments: Vec<String> = arguments.split('\n').filter(|text| !text.is_empty()).map(str::to_owned).collect();
-    match start(&arguments, Path::new("/run/pollux-test-starts.sock")) {
-        Ok(eal) => {
-            println!("STARTED");
-            std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
-            drop(eal);
-        }
-        Err(error) => println!("REFUSED {error}"),
-    }
-}
-
-/// Another process that started EAL, or did not.
-struct Start {
-    child: Child,
-    output: BufReader<ChildStdout>,
-    /// All it printed until it said how it went.
-    text: String,
-}
-
-impl Start {
-    fn with(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--ignored", "--exact", "--nocapture", "start_with_the_arguments_in_the_environment"]);
-        command.env("POLLUX_TEST_EAL_ARGS", arguments.join("\n")).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut text = String::new();
-        while !text.contains("STARTED") && !text.contains("REFUSED") {
-            assert_ne!(output.read_line(&mut text).unwrap(), 0, "it does not say how it went: {text}");
-        }
-        Self { child, output, text }
-    }
-
-    /// Ends the process by ending its input.
-    fn end(mut self) {
-        drop(self.child.stdin.take());
-        self.output.read_to_string(&mut self.text).unwrap();
-        assert!(self.child.wait().unwrap().success(), "{}", self.text);
-    }
-}
-
-fn refusal(arguments: &[&str]) -> String {
-    let start = Start::with(arguments);
-    let text = start.text.clone();
-    start.end();
-    assert!(text.contains("REFUSED"), "{arguments:?}: {text}");
-    text
-}
-
-/// EAL leaves files behind: as root here, otherwise in the user's own runtime folder, where they do no harm.
-fn forget(prefix: &str) {
-    let _ = std::fs::remove_dir_all(Path::new("/var/run/dpdk").join(prefix));
-}
-
-const SMALL: [&str; 4] = ["--no-huge", "--no-pci", "-m", "64"];
-
-#[test]
-fn an_unknown_device_is_refused_by_name() {
-    let text = refusal(&[&SMALL[..], &["--no-shconf", "--vdev", "nosuch0"]].concat());
-    assert!(text.contains("nosuch0") && text.contains("--vdev"), "{text}");
-}
-
-#[test]
-fn an_argument_that_eal_does_not_know_is_refused_without_pages_of_usage() {
-    let text = refusal(&[&SMALL[..], &["--no-shconf", "--nosuch"]].concat());
-    assert!(text.contains("eal_args") && text.lines().count() < 10, "{text}");
-}
-
-#[test]
-fn memory_that_cannot_be_had_is_explained_with_what_to_change() {
-    let text = refusal(&["--no-huge", "--no-pci", "--no-shconf", "-m", "99999999"]);
-    assert!(text.contains("\"-m\""), "{text}");
-}
-
-#[test]
-fn huge_pages_that_are_not_there_are_explained_with_how_to_make_some() {
-    let prefix = format!("pollux-test-pages-{}", std::process::id());
-    let text = refusal(&["--no-pci", &format!("--file-prefix={prefix}"), "--huge-dir=/nonexistent"]);
-    forget(&prefix);
-    assert!(text.contains("nr_hugepages") || text.contains("sudo"), "{text}");
-    assert!(text.contains("--no-huge"), "{text}");
-}
-
-#[test]
-fn a_file_prefix_in_use_is_refused_with_how_to_choose_another() {
-    let prefix = format!("pollux-test-{}", std::process::id());
-    let given = format!("--file-prefix={prefix}");
-    let arguments = [&SMALL[..], &[given.as_str()]].concat();
-    let first = Start::with(&arguments);
-    assert!(first.text.contains("STARTED"), "{}", first.text);
-    let text = refusal(&arguments);
-    assert!(text.contains("--socket") && text.contains("--file-prefix"), "{text}");
-    first.end();
-    forget(&prefix);
 }

@@ -14,16 +14,16 @@ impl Names for System {
     fn host(&self, address: IpAddr) -> Option<String> {
         match address {
             IpAddr::V4(v4) => {
-                // SAFETY: all bytes zero is a valid sockaddr_in
                 #[allow(unsafe_code)]
+                // SAFETY: all bytes zero is a valid sockaddr_in
                 let mut sockaddr: libc::sockaddr_in = unsafe { std::mem::zeroed() };
                 sockaddr.sin_family = libc::AF_INET as libc::sa_family_t;
                 sockaddr.sin_addr.s_addr = u32::from_ne_bytes(v4.octets());
                 host(&sockaddr)
             }
             IpAddr::V6(v6) => {
-                // SAFETY: all bytes zero is a valid sockaddr_in6
                 #[allow(unsafe_code)]
+                // SAFETY: all bytes zero is a valid sockaddr_in6
                 let mut sockaddr: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
                 sockaddr.sin6_family = libc::AF_INET6 as libc::sa_family_t;
                 sockaddr.sin6_addr.s6_addr = v6.octets();

@@ -294,8 +294,8 @@ impl Frame for Mbuf {
 
     #[inline]
     fn prefetch(&self) {
-        // SAFETY: the invariants above; a prefetch has no effect but on the cache.
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: the invariants above; a prefetch has no effect but on the cache.
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             let start = field!(self.0, buf_addr).add(usize::from(field!(self.0, data_off)));

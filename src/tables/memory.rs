@@ -68,9 +68,9 @@ impl Area {
         let mut pages = [0_u8; STEP];
         let used = |from: usize| {
             let count = STEP.min(self.bytes / PAGE - from);
+            let start = (self.start + from * PAGE) as *mut libc::c_void;
             // SAFETY: the kernel writes a byte for each of at most as many pages as there are bytes, whatever lies there.
-            let failed =
-                unsafe { libc::mincore((self.start + from * PAGE) as *mut _, count * PAGE, pages.as_mut_ptr()) };
+            let failed = unsafe { libc::mincore(start, count * PAGE, pages.as_mut_ptr()) };
             if failed == 0 { pages[..count].iter().filter(|page| **page & 1 != 0).count() } else { 0 }
         };
         (0..self.bytes / PAGE).step_by(STEP).map(used).sum::<usize>() * PAGE

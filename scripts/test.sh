@@ -25,12 +25,17 @@ valgrind() {
   # some 30 times slower: fewer cases a property. What is only "possibly lost" is the test harness's own.
   export PROPTEST_CASES=${PROPTEST_CASES:-4}
   cargo test --quiet --lib --no-default-features --no-run
-  # valgrind runs one thread at a time: two of them use two cores
+  # valgrind runs one thread at a time: two of them use two cores. A process group of its own can be ended as a whole.
   local others result=0
+  set -m
   under_valgrind --skip dataplane:: wire:: model:: tables:: sched:: &
   others=$!
+  set +m
+  trap "kill -- -$others 2>/dev/null" EXIT
   under_valgrind dataplane:: || result=$?
-  wait $others && return $result
+  wait $others || result=$?
+  trap - EXIT
+  return $result
 }
 
 under_valgrind() {

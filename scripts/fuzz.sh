@@ -19,7 +19,7 @@ if ! cargo fuzz --version >/dev/null 2>&1; then
 fi
 
 # what the kernel calls a jumbo frame is more than enough; long inputs from the start, as short ones say little
-options=(-max_len=4096 -len_control=0 -timeout=60 -rss_limit_mb=4096)
+options=(-max_len=4096 -len_control=0 -timeout=10 -rss_limit_mb=4096)
 
 run() { # TARGET SECONDS
   local found=fuzz/target/corpus/$1

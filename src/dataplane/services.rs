@@ -87,7 +87,7 @@ impl Services {
         }
         let slot = &mut self.states[id.index()];
         let old = slot.as_ref().map(|state| &*state.service);
-        // always anew: that a list which is only an edit of the one before can keep its ranking is yet to be seen under load
+        // always anew: with an earlier version, that kept a list's ranking over edits, a server came back unranked under load
         destinations.set_list(id, old.map(|old| &*old.pool), service.map(|new| (new.scheduler, &*new.pool)));
         if let Some(new) = service.filter(|_| self.has_peers) {
             destinations.share(&new.pool, new.scheduler, new.strict);

@@ -2,6 +2,7 @@
 same results as with one worker."""
 
 import os
+import pathlib
 import re
 import time
 
@@ -130,7 +131,7 @@ class SeveralNat(Several):
 
     def test_it_is_killed_and_restarted_ten_times_without_a_leak(self):
         def free_huge_pages():
-            fields = dict(re.findall(r"(HugePages_\w+):\s+(\d+)", open("/proc/meminfo").read()))
+            fields = dict(re.findall(r"(HugePages_\w+):\s+(\d+)", pathlib.Path("/proc/meminfo").read_text()))
             return fields["HugePages_Free"], fields["HugePages_Total"]
 
         before = free_huge_pages()

@@ -253,7 +253,7 @@ impl<F: Frame> Director<F> {
         let timeouts = self.timeouts.get(dest.timeouts);
         match packet.parsed.protocol {
             TCP if flags != 0 => {
-                let side = if dest.forward == Forward::Nat { Side::Input } else { Side::InputOnly };
+                let side = if matches!(dest.forward, Forward::Nat) { Side::Input } else { Side::InputOnly };
                 timeouts.tcp[tcp::next_state(self.secure_tcp, side, TcpState::None as u8, flags) as usize]
             }
             UDP => timeouts.udp,
@@ -272,7 +272,7 @@ impl<F: Frame> Director<F> {
         let Choice { dest, control, maps_port } = choice;
         let state = self.destinations.get(dest).ok_or(DropReason::Internal)?;
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
-        let is_nat = state.forward == Forward::Nat;
+        let is_nat = matches!(state.forward, Forward::Nat);
         let is_ftp = is_nat && packet.parsed.protocol == TCP && [c, d] == CONTROL_PORT;
         let is_watched = state.departures.reset_on_idle_expiry && packet.parsed.protocol == TCP && !is_ftp;
         let extra = if is_watched { self.watches.add() } else { None };

@@ -228,7 +228,7 @@ impl Destinations {
     /// Where a NAT destination in use sends from.
     fn real_server(&self, id: DestId) -> Option<Place> {
         let DestState { forward, available, address, port, .. } = self.states[id.index()];
-        (available && forward == Forward::Nat).then_some((address, port))
+        (available && matches!(forward, Forward::Nat)).then_some((address, port))
     }
 
     /// The NAT destinations in use that send from there.

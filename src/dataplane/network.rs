@@ -185,8 +185,9 @@ impl<F: Frame> NetworkState<F> {
         self.interfaces.get(id.index())
     }
 
+    #[inline]
     pub fn local(&self, address: IpAddr) -> Option<Local> {
-        self.reach.locals.get(&LocalAddress(address)).copied()
+        self.reach.locals.get(&LocalAddress::from(address)).copied()
     }
 
     /// Whether the address is the broadcast address of a subnet of ours.

@@ -7,7 +7,7 @@ use crate::model::InterfaceId;
 use crate::tables::lpm::Lpm;
 use hashbrown::HashMap;
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An address of the director's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,17 +18,33 @@ pub struct Local {
     pub is_virtual: bool,
 }
 
-/// Hashed as one word: new connections wait for it.
+/// An address as numbers, which are compared and hashed in registers: new connections wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LocalAddress(pub IpAddr);
+pub struct LocalAddress {
+    bits: u128,
+    is_v6: bool,
+}
+
+impl From<IpAddr> for LocalAddress {
+    #[inline(always)]
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self { bits: address.to_bits().into(), is_v6: false },
+            IpAddr::V6(address) => Self { bits: address.to_bits(), is_v6: true },
+        }
+    }
+}
+
+impl From<LocalAddress> for IpAddr {
+    fn from(LocalAddress { bits, is_v6 }: LocalAddress) -> Self {
+        if is_v6 { Ipv6Addr::from_bits(bits).into() } else { Ipv4Addr::from_bits(bits as u32).into() }
+    }
+}
 
 impl Hash for LocalAddress {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        match self.0 {
-            IpAddr::V4(address) => state.write_u32(address.to_bits()),
-            IpAddr::V6(address) => state.write_u128(address.to_bits()),
-        }
+        state.write_u128(self.bits);
     }
 }
 
@@ -63,13 +79,13 @@ impl Reach {
     fn add_locals(&mut self, network: &Network) {
         self.locals.reserve(network.virtual_addresses.len());
         for virt in &network.virtual_addresses {
-            self.locals.insert(LocalAddress(virt.address), Local { interface: virt.interface, is_virtual: true });
+            self.locals.insert(virt.address.into(), Local { interface: virt.interface, is_virtual: true });
         }
         let own = |i: &Interface| i.addresses.iter().map(|net| (i.id, net.addr())).collect::<Vec<_>>();
         for (id, address) in network.interfaces.iter().flat_map(own) {
-            self.locals.insert(LocalAddress(address), Local { interface: Some(id), is_virtual: false });
+            self.locals.insert(address.into(), Local { interface: Some(id), is_virtual: false });
         }
-        self.answered = self.locals.iter().filter_map(|(address, local)| Some((local.interface?, address.0))).collect();
+        self.answered = self.locals.iter().filter_map(|(&address, local)| Some((local.interface?, address.into()))).collect();
     }
 
     /// Of equal prefixes the first stays: a connected one before a configured one.

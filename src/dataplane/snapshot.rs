@@ -44,7 +44,7 @@ impl Snapshot {
         let mut changes = Changes::clone(&self.changes);
         changes.precede(&before.changes);
         let locals = &self.network.reach.locals;
-        changes.appeared.retain(|(_, address)| locals.contains_key(&LocalAddress(*address)));
+        changes.appeared.retain(|(_, address)| locals.contains_key(&LocalAddress::from(*address)));
         self.changes = Arc::new(changes);
     }
 }
@@ -79,7 +79,7 @@ impl Changes {
     pub fn compare(&mut self, old: &Network, new: &Network) {
         self.network = true;
         self.neighbours = neighbour_changes(old, new);
-        let is_new = |v: &&VirtualAddress| !old.reach.locals.contains_key(&LocalAddress(v.address));
+        let is_new = |v: &&VirtualAddress| !old.reach.locals.contains_key(&LocalAddress::from(v.address));
         let appeared = new.virtual_addresses.iter().filter(is_new);
         self.appeared = appeared.filter_map(|v| Some((v.interface?, v.address))).collect();
     }

@@ -62,6 +62,7 @@ impl Address for Ip4 {
     fn write(self, bytes: &mut [u8]) {
         bytes[..4].copy_from_slice(&self.0.to_ne_bytes());
     }
+    #[inline(always)]
     fn to_ip(self) -> IpAddr {
         Ipv4Addr::from(self.0.to_ne_bytes()).into()
     }
@@ -121,6 +122,7 @@ impl Address for Ip6 {
             chunk.copy_from_slice(&word.to_ne_bytes());
         }
     }
+    #[inline(always)]
     fn to_ip(self) -> IpAddr {
         Ipv6Addr::from(self).into()
     }

@@ -85,7 +85,8 @@ impl Reach {
         for (id, address) in network.interfaces.iter().flat_map(own) {
             self.locals.insert(address.into(), Local { interface: Some(id), is_virtual: false });
         }
-        self.answered = self.locals.iter().filter_map(|(&address, local)| Some((local.interface?, address.into()))).collect();
+        self.answered =
+            self.locals.iter().filter_map(|(&address, local)| Some((local.interface?, address.into()))).collect();
     }
 
     /// Of equal prefixes the first stays: a connected one before a configured one.

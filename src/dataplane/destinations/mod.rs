@@ -1,16 +1,17 @@
 //! One worker's view of all destinations: what forwarding needs at hand, and their counts.
 
+mod ranked;
+mod shared;
+
 use super::outer::Outer;
 use super::path::Path;
-use super::peers::{Board, Count, News, Peers};
+use super::peers::Peers;
 use super::real_servers::{Place, RealServers};
 use crate::model::limits::{DESTINATIONS_MAX, SERVICES_MAX};
-use crate::model::{
-    Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel, WorkerId,
-};
-use crate::sched::{Load, Loads, Pool, Ranking, SchedulerKind};
+use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
 use crate::tables::memory::{Area, Mapping, NoMemory, Zeroed, prefetch};
 use crate::tables::neighbours::NeighbourId;
+use ranked::Ranked;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -118,13 +119,6 @@ impl Default for DestState {
             outer: Outer::default(),
         }
     }
-}
-
-/// A service's destinations as its scheduler ranks them.
-struct Ranked {
-    ranking: Ranking,
-    /// Whose load has changed since; at most one. A new connection changes its destination's several times in a row.
-    changed: DestId,
 }
 
 impl DestState {
@@ -388,203 +382,6 @@ impl Destinations {
             (_, lower) => total >= lower,
         };
         state.overloaded != before
-    }
-}
-
-/// Ranking: what schedulers go by follows every change of a count, a threshold's state or a weight.
-impl Destinations {
-    /// The service's list and scheduler are these from now on; `None`: it is gone. `old` is the list up to now.
-    pub fn set_list(&mut self, service: ServiceId, old: Option<&Pool>, new: Option<(SchedulerKind, &Pool)>) {
-        for candidate in old.into_iter().flat_map(Pool::candidates) {
-            self.place(candidate.id, NOWHERE, false);
-        }
-        if self.ranked.len() <= service.index() {
-            self.ranked.resize_with(service.index() + 1, || None);
-        }
-        let before = self.ranked[service.index()].take();
-        self.ranked[service.index()] = new.map(|(kind, pool)| self.rank_all(before, kind, pool));
-    }
-
-    fn place(&mut self, id: DestId, position: u32, is_counted: bool) {
-        if let Some(state) = self.states.get_mut(id.index()) {
-            (state.position, state.is_counted) = (position, is_counted);
-        }
-    }
-
-    /// In the memory that the ranking `before` leaves, when it is of the same kind.
-    fn rank_all(&mut self, before: Option<Box<Ranked>>, kind: SchedulerKind, pool: &Pool) -> Box<Ranked> {
-        let loads = pool.candidates().iter().map(|c| self.load(c.id));
-        let mut ranked = match before {
-            Some(mut ranked) if ranked.ranking.kind() == kind => {
-                ranked.ranking.refill(loads);
-                ranked
-            }
-            _ => Box::new(Ranked { ranking: Ranking::new(kind, loads), changed: DestId::NONE }),
-        };
-        ranked.changed = DestId::NONE;
-        let is_counted = ranked.ranking.follows_counts();
-        for (candidate, position) in pool.candidates().iter().zip(0..) {
-            self.place(candidate.id, position, is_counted);
-        }
-        ranked
-    }
-
-    /// The ranking of a service's destinations, for its scheduler; see [`Destinations::catch_up`].
-    #[inline]
-    pub fn ranking(&self, service: ServiceId) -> Option<&Ranking> {
-        self.ranked.get(service.index())?.as_ref().map(|ranked| &ranked.ranking)
-    }
-
-    /// The load of `id` has changed. That of the one before it has settled by now and goes into the ranking.
-    #[inline]
-    fn rank_again(&mut self, id: DestId) {
-        let Some(&DestState { service, position, .. }) = self.states.get(id.index()) else { return };
-        let Some(Some(ranked)) = self.ranked.get_mut(service.index()) else { return };
-        if ranked.changed != id {
-            let before = std::mem::replace(&mut ranked.changed, id);
-            ranked.ranking.prefetch(position as usize);
-            self.settle(service, before);
-        }
-    }
-
-    /// Makes the service's ranking what the loads are now.
-    #[inline]
-    pub fn catch_up(&mut self, service: ServiceId) {
-        if let Some(Some(ranked)) = self.ranked.get_mut(service.index()) {
-            let changed = std::mem::replace(&mut ranked.changed, DestId::NONE);
-            self.settle(service, changed);
-        }
-    }
-
-    #[inline]
-    fn settle(&mut self, service: ServiceId, id: DestId) {
-        // it may have left the service since, even for another one's list
-        let Some(&DestState { position, service: of, .. }) = self.get(id) else { return };
-        if of != service {
-            return;
-        }
-        let load = self.load(id);
-        if let Some(Some(ranked)) = self.ranked.get_mut(service.index()) {
-            ranked.ranking.set(position as usize, load);
-        }
-    }
-
-    fn load(&self, id: DestId) -> Load {
-        let Some(&DestState { weight, overloaded, .. }) = self.get(id) else { return Load::default() };
-        if self.peers.is_some() {
-            return Load::of(id, weight, self);
-        }
-        let counters = self.counters(id);
-        Load { weight, active: counters.active.get(), inactive: counters.inactive.get(), overloaded }
-    }
-}
-
-/// Several workers: each goes by what all have.
-impl Destinations {
-    /// This is one of several workers from now on; before it has destinations.
-    pub fn join(&mut self, board: &Board, worker: WorkerId) {
-        debug_assert!(self.states.is_empty());
-        self.peers = Some(Box::new(Peers::new(board, worker)));
-    }
-
-    /// These destinations' service has this scheduler, and is strict or not.
-    pub fn share(&mut self, pool: &Pool, kind: SchedulerKind, strict: bool) {
-        let Self { states, peers: Some(peers), counters, .. } = self else { return };
-        for id in pool.candidates().iter().map(|c| c.id) {
-            let Some(state) = states.get_mut(id.index()) else { continue };
-            state.is_asked = kind.asks_counts();
-            if state.has_shared_counts() {
-                peers.begin(id, count(&counters[id.index()], state), strict);
-            }
-        }
-    }
-
-    /// The destination's count changes, which others go by, too.
-    #[inline]
-    fn note(&mut self, id: DestId) {
-        if let (Some(state), Some(peers)) = (self.states.get(id.index()), &mut self.peers)
-            && state.has_shared_counts()
-        {
-            peers.touch(id);
-        }
-    }
-
-    /// The same with other workers, who hear of it. What they are expected to get counts for a threshold.
-    #[inline(never)]
-    fn counted_among_peers(&mut self, id: DestId, has_flipped: bool) {
-        self.note(id);
-        let Some(state) = self.states.get_mut(id.index()) else { return };
-        if has_flipped {
-            state.flagged_here = state.overloaded;
-        }
-        if state.has_shared_counts() {
-            self.rank_again(id);
-        }
-    }
-
-    /// Active and inactive connections with all workers.
-    #[inline]
-    fn everywhere(&self, id: DestId) -> [u32; 2] {
-        let counters = self.counters(id);
-        let own = [counters.active.get(), counters.inactive.get()];
-        let others = self.peers.as_ref().map_or([0; 2], |peers| peers.expected(id, own));
-        [0, 1].map(|kind| own[kind].saturating_add(others[kind]))
-    }
-
-    /// With the connections that others are expected to have got, which is no reason to set the flag.
-    fn will_be_overloaded(&self, id: DestId) -> bool {
-        let upper = self.get(id).map_or(0, |state| state.threshold_upper);
-        upper != 0 && self.everywhere(id).into_iter().map(u64::from).sum::<u64>() >= upper.into()
-    }
-
-    /// Tells the other workers what has changed here, and hears what has there: some of it, between two bursts.
-    #[inline]
-    pub fn exchange(&mut self, now: Time) {
-        if let Some(peers) = &mut self.peers
-            && peers.is_due(now)
-        {
-            self.tell_and_hear();
-        }
-    }
-
-    fn tell_and_hear(&mut self) {
-        let Some(peers) = &mut self.peers else { return };
-        let changed = peers.tell(|id| count(&self.counters[id.index()], &self.states[id.index()]));
-        let heard = peers.hear();
-        changed.into_iter().for_each(|id| self.rank_again(id));
-        heard.into_iter().for_each(|news| self.heed(news));
-    }
-
-    /// A flag that another worker set or cleared is so here, too, unless the counts say otherwise.
-    fn heed(&mut self, News { dest, flip }: News) {
-        let Some(state) = self.states.get_mut(dest.index()) else { return };
-        if state.threshold_upper != 0 {
-            state.overloaded = flip.unwrap_or(state.overloaded);
-            self.judge_more(dest);
-            self.judge_less(dest);
-        }
-        self.rank_again(dest);
-    }
-}
-
-fn count(counters: &DestCounters, state: &DestState) -> Count {
-    Count { active: counters.active.get(), inactive: counters.inactive.get(), overloaded: state.flagged_here }
-}
-
-impl Loads for Destinations {
-    #[inline]
-    fn active(&self, dest: DestId) -> u32 {
-        let own = self.counters(dest).active.get();
-        if self.peers.is_some() { self.everywhere(dest)[0] } else { own }
-    }
-    #[inline]
-    fn inactive(&self, dest: DestId) -> u32 {
-        let own = self.counters(dest).inactive.get();
-        if self.peers.is_some() { self.everywhere(dest)[1] } else { own }
-    }
-    #[inline]
-    fn is_overloaded(&self, dest: DestId) -> bool {
-        self.get(dest).is_some_and(|d| d.overloaded) || self.peers.is_some() && self.will_be_overloaded(dest)
     }
 }
 

@@ -60,6 +60,8 @@ pub struct DestState {
     pub overloaded: bool,
     /// Connections that come and go change its rank.
     is_counted: bool,
+    /// Its rank waits for the next look at it.
+    is_changed: bool,
     /// Its service's scheduler looks at its counts, so workers tell them to each other.
     is_asked: bool,
     /// The flag as this worker's own connections last made it; what it heard from others is theirs to tell.
@@ -107,6 +109,7 @@ impl Default for DestState {
             service: ServiceId(u32::MAX),
             position: NOWHERE,
             is_counted: false,
+            is_changed: false,
             is_asked: false,
             flagged_here: false,
             timeouts: TimeoutsId::default(),

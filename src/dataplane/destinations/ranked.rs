@@ -3,13 +3,17 @@
 use super::{DestState, Destinations, NOWHERE};
 use crate::model::{DestId, ServiceId};
 use crate::sched::{Load, Pool, Ranking, SchedulerKind};
+use arrayvec::ArrayVec;
 
 /// A service's destinations as its scheduler ranks them.
 pub(super) struct Ranked {
     ranking: Ranking,
-    /// Whose load has changed since; at most one. A new connection changes its destination's several times in a row.
-    changed: DestId,
+    /// Whose load has changed since, each once: between two decisions connections of a few destinations come and go.
+    changed: ArrayVec<DestId, CHANGED_MAX>,
 }
+
+/// Changes that wait for a decision, which does not look at all of them one after the other while packets wait.
+const CHANGED_MAX: usize = 16;
 
 impl Destinations {
     /// The service's list and scheduler are these from now on; `None`: it is gone. `old` is the list up to now.
@@ -20,27 +24,27 @@ impl Destinations {
         if self.ranked.len() <= service.index() {
             self.ranked.resize_with(service.index() + 1, || None);
         }
-        let before = self.ranked[service.index()].take();
+        let mut before = self.ranked[service.index()].take();
+        before.iter_mut().flat_map(|ranked| ranked.changed.take()).for_each(|id| self.wait_no_more(id));
         self.ranked[service.index()] = new.map(|(kind, pool)| self.rank_all(before, kind, pool));
     }
 
     fn place(&mut self, id: DestId, position: u32, is_counted: bool) {
         if let Some(state) = self.states.get_mut(id.index()) {
-            (state.position, state.is_counted) = (position, is_counted);
+            (state.position, state.is_counted, state.is_changed) = (position, is_counted, false);
         }
     }
 
     /// In the memory that the ranking `before` leaves, when it is of the same kind.
     fn rank_all(&mut self, before: Option<Box<Ranked>>, kind: SchedulerKind, pool: &Pool) -> Box<Ranked> {
         let loads = pool.candidates().iter().map(|c| self.load(c.id));
-        let mut ranked = match before {
+        let ranked = match before {
             Some(mut ranked) if ranked.ranking.kind() == kind => {
                 ranked.ranking.refill(loads);
                 ranked
             }
-            _ => Box::new(Ranked { ranking: Ranking::new(kind, loads), changed: DestId::NONE }),
+            _ => Box::new(Ranked { ranking: Ranking::new(kind, loads), changed: ArrayVec::new() }),
         };
-        ranked.changed = DestId::NONE;
         let is_counted = ranked.ranking.follows_counts();
         for (candidate, position) in pool.candidates().iter().zip(0..) {
             self.place(candidate.id, position, is_counted);
@@ -54,37 +58,46 @@ impl Destinations {
         self.ranked.get(service.index())?.as_ref().map(|ranked| &ranked.ranking)
     }
 
-    /// The load of `id` has changed. That of the one before it has settled by now and goes into the ranking.
+    /// The load of `id` has changed.
     #[inline]
     pub(super) fn rank_again(&mut self, id: DestId) {
-        let Some(&DestState { service, position, .. }) = self.states.get(id.index()) else { return };
-        let Some(Some(ranked)) = self.ranked.get_mut(service.index()) else { return };
-        if ranked.changed != id {
-            let before = std::mem::replace(&mut ranked.changed, id);
-            ranked.ranking.prefetch(position as usize);
-            self.settle(service, before);
+        let Some(state) = self.states.get_mut(id.index()) else { return };
+        if !std::mem::replace(&mut state.is_changed, true) {
+            let (service, position) = (state.service, state.position);
+            self.note_changed(service, position, id);
+        }
+    }
+
+    fn note_changed(&mut self, service: ServiceId, position: u32, id: DestId) {
+        let Some(Some(ranked)) = self.ranked.get_mut(service.index()) else { return self.wait_no_more(id) };
+        ranked.ranking.prefetch(position as usize);
+        ranked.changed.push(id);
+        if ranked.changed.is_full() {
+            self.catch_up(service);
+        }
+    }
+
+    fn wait_no_more(&mut self, id: DestId) {
+        if let Some(state) = self.states.get_mut(id.index()) {
+            state.is_changed = false;
         }
     }
 
     /// Makes the service's ranking what the loads are now.
     #[inline]
     pub fn catch_up(&mut self, service: ServiceId) {
-        if let Some(Some(ranked)) = self.ranked.get_mut(service.index()) {
-            let changed = std::mem::replace(&mut ranked.changed, DestId::NONE);
-            self.settle(service, changed);
+        let Some(of_service) = self.ranked.get_mut(service.index()) else { return };
+        let Some(mut ranked) = of_service.take() else { return };
+        for id in ranked.changed.take() {
+            // it may have left the service since, even for another one's list
+            let state = self.states.get_mut(id.index()).filter(|state| state.service == service);
+            let Some(DestState { position, is_changed, .. }) = state else { continue };
+            *is_changed = false;
+            let position = *position as usize;
+            ranked.ranking.set(position, self.load(id));
         }
-    }
-
-    #[inline]
-    fn settle(&mut self, service: ServiceId, id: DestId) {
-        // it may have left the service since, even for another one's list
-        let Some(&DestState { position, service: of, .. }) = self.get(id) else { return };
-        if of != service {
-            return;
-        }
-        let load = self.load(id);
-        if let Some(Some(ranked)) = self.ranked.get_mut(service.index()) {
-            ranked.ranking.set(position as usize, load);
+        if let Some(of_service) = self.ranked.get_mut(service.index()) {
+            *of_service = Some(ranked);
         }
     }
 

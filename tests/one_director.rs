@@ -112,7 +112,7 @@ impl Director {
         let client = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
         let flow = Flow { client, client_port: 1, destination, destination_port: 80, now: self.now };
         let dest = services.schedule(SERVICE, destinations, &flow)?;
-        destinations.bind(dest);
+        destinations.bind(dest, true);
         destinations.set_active(dest, true);
         Some(dest)
     }

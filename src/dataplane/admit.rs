@@ -22,8 +22,19 @@ pub(super) const FTP_DATA: u16 = 20;
 /// FTP's control port (RFC 959 §5.2).
 pub(super) const FTP: u16 = 21;
 
-/// Ticks that a connection lasts before its state says how long.
-pub(super) const FIRST: u32 = FIRST_S * Tick::PER_S;
+/// What a connection begins as.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beginning {
+    state: u8,
+    is_active: bool,
+    /// Ticks that it lasts; known beforehand, so that it is filed once.
+    timeout: u32,
+}
+
+impl Beginning {
+    /// Before its state says more.
+    pub const UNKNOWN: Self = Self { state: 0, is_active: false, timeout: FIRST_S * Tick::PER_S };
+}
 
 /// Where a new connection goes.
 #[derive(Clone, Copy, Debug)]
@@ -138,9 +149,17 @@ impl<F: Frame> Director<F> {
         let one_packet = self.is_one_packet(service, packet);
         let choice = self.choose(&frame, packet, service, &flow)?;
         let Some(choice) = choice else { return self.leave(frame, packet, service, out) };
-        let timeout = self.first_timeout(packet, choice.dest);
-        let id = self.new_connection(packet, choice, timeout)?;
-        let forwarded = self.forward_in(frame, packet, id, Inbound::First, out);
+        let beginning = self.beginning(packet, choice.dest);
+        let id = self.new_connection(packet, choice, beginning.unwrap_or(Beginning::UNKNOWN))?;
+        match beginning {
+            Some(Beginning { state, .. }) if state == TcpState::Established as u8 => self.assure::<A>(id),
+            Some(_) => {}
+            None => self.advance_state(packet, id, Side::Input),
+        }
+        let forwarded = match self.pass_first(frame, packet, id, out) {
+            Ok(()) => Ok(()),
+            Err(frame) => self.forward_in(frame, packet, id, Inbound::First, out),
+        };
         if one_packet {
             self.end_one_packet::<A>(id);
         }
@@ -245,31 +264,34 @@ impl<F: Frame> Director<F> {
         }
     }
 
-    /// Ticks that a connection lasts after the packet that begins it: known beforehand, so that it is filed once.
+    /// What the packet that begins it makes of a connection; `None` when that takes more than a look at its flags.
     #[inline(always)]
-    fn first_timeout<A: Family>(&self, packet: &Packet<A>, dest: DestId) -> u32 {
-        let Some(dest) = self.destinations.get(dest) else { return FIRST };
+    fn beginning<A: Family>(&self, packet: &Packet<A>, dest: DestId) -> Option<Beginning> {
+        let dest = self.destinations.get(dest)?;
         let flags = if A::IS_V6 { packet.parsed.state_flags } else { packet.parsed.tcp_flags };
         let timeouts = self.timeouts.get(dest.timeouts);
         match packet.parsed.protocol {
             TCP if flags != 0 => {
                 let side = if matches!(dest.forward, Forward::Nat) { Side::Input } else { Side::InputOnly };
-                timeouts.tcp[tcp::next_state(self.secure_tcp, side, TcpState::None as u8, flags) as usize]
+                let state = tcp::next_state(self.secure_tcp, side, TcpState::None as u8, flags);
+                let timeout = timeouts.tcp[state as usize];
+                Some(Beginning { state: state as u8, is_active: state.is_active(), timeout })
             }
-            UDP => timeouts.udp,
-            _ => FIRST,
+            UDP => Some(Beginning { timeout: timeouts.udp, ..Beginning::UNKNOWN }),
+            _ => None,
         }
     }
 
-    /// `timeout` in ticks; it counts until the first packet sets another.
     #[inline(always)]
     pub(super) fn new_connection<A: Family>(
         &mut self,
         packet: &Packet<A>,
         choice: Choice,
-        timeout: u32,
+        beginning: Beginning,
     ) -> Result<ConnId, DropReason> {
         let Choice { dest, control, maps_port } = choice;
+        let Beginning { state: first, is_active, timeout } = beginning;
+        let activity = if is_active { 0 } else { flags::INACTIVE };
         let state = self.destinations.get(dest).ok_or(DropReason::Internal)?;
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
         let is_nat = matches!(state.forward, Forward::Nat);
@@ -292,7 +314,8 @@ impl<F: Frame> Director<F> {
             virtual_port: [c, d],
             server_port: if state.port == [0, 0] || !(is_nat && maps_port) { [c, d] } else { state.port },
             protocol: packet.parsed.protocol,
-            flags: flags::INACTIVE | method | if extra.is_some() { flags::WATCHED } else { 0 },
+            state: first,
+            flags: activity | method | if extra.is_some() { flags::WATCHED } else { 0 },
             extra: extra.unwrap_or(0),
             dest,
             control,
@@ -303,7 +326,7 @@ impl<F: Frame> Director<F> {
             self.watches.remove(conn.extra);
             return Err(DropReason::TableFull);
         };
-        self.destinations.bind(dest);
+        self.destinations.bind(dest, !is_active);
         self.destinations.count_connection(dest);
         self.counters.connections_created.add(1);
         Ok(id)

@@ -14,7 +14,7 @@ use super::outlet::Outlet;
 use super::path::Path;
 use super::tcp::{self, Side};
 use crate::model::{DestCounters, DestId, Protocol, Tick, TimeoutSets};
-use crate::tables::connections::{Conn, Connections, Direction, flags};
+use crate::tables::connections::{Conn, ConnId, Connections, Direction, flags};
 use crate::wire::Header;
 use crate::wire::ip::IpHeader;
 
@@ -91,6 +91,40 @@ impl<F: Frame> Director<F> {
         None
     }
 
+    /// Sends on the packet that has just begun a connection, in the state that it begins with, as those that will follow
+    /// it; or gives it back as it was.
+    #[inline(always)]
+    pub(super) fn pass_first<A: Family>(
+        &mut self,
+        mut frame: F,
+        packet: &Packet<A>,
+        id: ConnId,
+        out: &mut impl Outlet<F>,
+    ) -> Result<(), F> {
+        let conn = self.connections.table_mut::<A>().get_mut(id);
+        if !packet.plain || conn.has(UNCOMMON) {
+            return Err(frame);
+        }
+        #[cfg(test)]
+        if self.without_common_path {
+            return Err(frame);
+        }
+        let (dest, epoch) = (conn.dest, self.network.path_epoch());
+        if !self.destinations.has_path(dest, epoch) {
+            self.renew_path_of::<A>(dest);
+        }
+        let conn = self.connections.table_mut::<A>().get_mut(id);
+        let (states, paths, counters) = self.destinations.parts();
+        let parts = (paths.get(dest.index()), states.get(dest.index()), counters.get(dest.index()));
+        let (Some(path), state, Some(counters)) = parts else { return Err(frame) };
+        let mut tunnels = Tunnels { pmtu_disc: self.pmtu_disc, ip_id: &mut self.ip_id };
+        if !path.is_of(epoch) || !go_in(&mut frame, packet, conn, (path, state, counters), &mut tunnels) {
+            return Err(frame);
+        }
+        out.transmit(path.port, frame);
+        Ok(())
+    }
+
     /// Where the packet's connection leads to is not known, or no longer: it will be for the packets behind it.
     #[cold]
     pub(super) fn renew_paths<A: Family>(&mut self, packet: &Packet<A>) {
@@ -146,17 +180,10 @@ impl<A: Family, F: Frame> Common<'_, A, F> {
                 way.port
             }
             Direction::In => {
-                let is_done = match conn.flags & (flags::NAT | flags::TUN) {
-                    0 => dr(&mut frame, packet, path),
-                    flags::NAT => nat_in(&mut frame, packet, conn, path),
-                    _ => self.tunnels.tun(&mut frame, packet, path, self.states.get(dest)),
-                };
-                if !is_done {
+                let dest = self.states.get(dest);
+                if !go_in(&mut frame, packet, conn, (path, dest, counters), &mut self.tunnels) {
                     return Err(frame);
                 }
-                conn.in_packets = conn.in_packets.wrapping_add(1);
-                counters.in_packets.add(1);
-                counters.in_bytes.add(packet.parsed.ip_len.into());
                 path.port
             }
         };
@@ -203,6 +230,28 @@ fn header_to_send<'a, F: Frame, A: Family>(
     }
     let (link, ip) = frame.head_mut().split_at_mut_checked(l3)?;
     if A::Header::of(ip)?.hops() > 1 { Some((link, ip)) } else { None }
+}
+
+/// A client's packet as its connection's method sends it on. False, and nothing changed, when there is more to it.
+#[inline(always)]
+fn go_in<F: Frame, A: Family>(
+    frame: &mut F,
+    packet: &Packet<A>,
+    conn: &mut Conn<A>,
+    (path, dest, counters): (&Path, Option<&DestState>, &DestCounters),
+    tunnels: &mut Tunnels<'_>,
+) -> bool {
+    let is_done = match conn.flags & (flags::NAT | flags::TUN) {
+        0 => dr(frame, packet, path),
+        flags::NAT => nat_in(frame, packet, conn, path),
+        _ => tunnels.tun(frame, packet, path, dest),
+    };
+    if is_done {
+        conn.in_packets = conn.in_packets.wrapping_add(1);
+        counters.in_packets.add(1);
+        counters.in_bytes.add(packet.parsed.ip_len.into());
+    }
+    is_done
 }
 
 /// Each of these does what its method does to a packet. False, and nothing changed, when there is more to it.

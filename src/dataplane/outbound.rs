@@ -2,7 +2,7 @@
 //! connection is known with comes from the service's address, and the answers go to that server (ip_vs_new_conn_out).
 //! As in the kernel only over UDP, and not for services on marks or on all ports, whose addresses nobody knows.
 
-use super::admit::{Choice, FIRST};
+use super::admit::{Beginning, Choice};
 use super::director::{Director, Packet};
 use super::family::Family;
 use super::frame::Frame;
@@ -63,7 +63,7 @@ impl<F: Frame> Director<F> {
         let flow = self.flow_of(&answer);
         let Caller { service, dest, .. } = caller;
         let Some(choice) = self.persist_outbound(frame, &answer, (service, dest), &flow)? else { return Ok(None) };
-        self.new_connection(&answer, Choice { dest, ..choice }, FIRST).map(Some)
+        self.new_connection(&answer, Choice { dest, ..choice }, Beginning::UNKNOWN).map(Some)
     }
 
     #[cold]

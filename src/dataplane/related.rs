@@ -1,6 +1,6 @@
 //! ICMP errors: which connection they are about (ip_vs_in_icmp, ip_vs_out_icmp, ip_vs_forward_icmp).
 
-use super::admit::{FIRST, FTP_DATA};
+use super::admit::{Beginning, FTP_DATA};
 use super::director::{Director, Packet};
 use super::family::Family;
 use super::frame::Frame;
@@ -143,7 +143,7 @@ impl<F: Frame> Director<F> {
             return Ok(None);
         }
         let choice = self.choose(frame, &asked, service, &flow)?.ok_or(DropReason::NoDestination)?;
-        let id = self.new_connection(&asked, choice, FIRST)?;
+        let id = self.new_connection(&asked, choice, Beginning::UNKNOWN)?;
         Ok(Some((id, self.is_one_packet(service, &asked))))
     }
 }

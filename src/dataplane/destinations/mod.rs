@@ -292,10 +292,14 @@ impl Destinations {
         }
     }
 
-    /// A connection begins; new ones are inactive until their first state change.
-    pub fn bind(&mut self, id: DestId) {
+    /// A connection begins.
+    pub fn bind(&mut self, id: DestId, inactive: bool) {
         let counters = self.counters(id);
-        counters.inactive.increment();
+        if inactive {
+            counters.inactive.increment();
+        } else {
+            counters.active.increment();
+        }
         counters.references.increment();
         self.counted(id, Self::judge_more);
     }
@@ -320,9 +324,9 @@ impl Destinations {
     pub fn unbind(&mut self, id: DestId, inactive: bool) {
         let counters = self.counters(id);
         if inactive {
-            counters.inactive.decrement()
+            counters.inactive.decrement();
         } else {
-            counters.active.decrement()
+            counters.active.decrement();
         }
         counters.references.decrement();
         self.counted(id, Self::judge_less);

@@ -28,7 +28,7 @@ use crate::wire::ip::{IpError, IpHeader};
 use crate::wire::ipv6;
 use crate::wire::tcp::TcpHeader;
 
-/// Whether a packet found its connection or has just made it.
+/// Whether a packet found its connection or has just made it, in the state that it begins with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Inbound {
     First,
@@ -78,7 +78,9 @@ impl<F: Frame> Director<F> {
         let counters = self.destinations.counters(dest_id);
         counters.in_packets.add(1);
         counters.in_bytes.add(packet.parsed.ip_len.into());
-        self.advance_state(packet, id, Side::Input);
+        if kind == Inbound::Established {
+            self.advance_state(packet, id, Side::Input);
+        }
         let way = self.way_of::<A>(dest_id)?;
         match method {
             flags::NAT => self.send_nat_in(frame, packet, id, way, out),

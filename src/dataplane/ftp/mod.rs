@@ -221,7 +221,7 @@ impl<F: Frame> Director<F> {
             connections.hide(older);
         }
         let id = connections.insert(data, self.tick).map_err(|_| DropReason::TableFull)?;
-        self.destinations.bind(data.dest);
+        self.destinations.bind(data.dest, true);
         self.counters.connections_created.add(1);
         Ok(id)
     }

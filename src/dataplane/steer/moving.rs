@@ -275,10 +275,7 @@ impl<F: Frame> Director<F> {
         if conn.has(flags::TEMPLATE) {
             self.destinations.bind_template(conn.dest);
         } else if conn.dest != DestId::NONE && !conn.has(flags::UNBOUND) {
-            self.destinations.bind(conn.dest);
-            if !conn.has(flags::INACTIVE) {
-                self.destinations.set_active(conn.dest, true);
-            }
+            self.destinations.bind(conn.dest, conn.has(flags::INACTIVE));
         }
     }
 

@@ -164,7 +164,7 @@ impl Pair {
         let chosen = self.services.schedule(SERVICE, &mut self.destinations, &flow);
         prop_assert_eq!(chosen, expected.map(|i| self.pool.candidates()[i].id), "{}", self.kind);
         if let Some(dest) = chosen {
-            self.destinations.bind(dest);
+            self.destinations.bind(dest, true);
             let is_active = !client.is_multiple_of(3);
             if is_active {
                 self.destinations.set_active(dest, true);
@@ -214,9 +214,9 @@ fn a_change_that_waits_is_not_filed_under_the_position_in_another_services_list(
     for _ in 0..3 {
         pair.apply(&Event::Add(1, 0)).unwrap();
     }
-    [2, 2, 2, 1, 0].into_iter().for_each(|id| pair.destinations.bind(DestId(id)));
+    [2, 2, 2, 1, 0].into_iter().for_each(|id| pair.destinations.bind(DestId(id), true));
     pair.destinations.catch_up(SERVICE);
-    pair.destinations.bind(DestId(2));
+    pair.destinations.bind(DestId(2), true);
     pair.destinations.set(DestId(2), None);
     pair.destinations.set(DestId(2), Some(&Destination { service: OTHER, ..destination(DestId(2), 1, 0, true) }));
     let list = pair.pool.candidates();

@@ -10,7 +10,7 @@ use super::steer::owner::Steering;
 use crate::model::settings::Settings;
 use crate::model::{
     Departures, DestId, Destination, Family, InterfaceId, Persistence, PortId, Protocol, ServiceId, ServiceKey,
-    TimeoutSets,
+    ServiceNumber, TimeoutSets,
 };
 use crate::sched::registry::{Plan, SchedulerKind};
 use crate::sched::{Options, Pool};
@@ -195,16 +195,25 @@ impl Directory {
         if mark == 0 {
             return None;
         }
-        self.services.get(&ServiceKey::Mark { mark, family }).copied()
+        self.get(ServiceKey::Mark { mark, family })
     }
 
     /// The same for packets without a mark.
+    #[inline]
     pub fn find(&self, protocol: Protocol, address: IpAddr, port: u16) -> Option<ServiceId> {
-        let on = |port| self.services.get(&ServiceKey::Virtual { protocol, address, port }).copied();
-        let is_ftp_data = || self.has_ftp && protocol == Protocol::Tcp && (port == FTP_DATA || port >= UNPRIVILEGED);
-        let ftp = || if is_ftp_data() { on(FTP) } else { None };
-        let wildcard = || if self.has_wildcard { on(0) } else { None };
-        on(port).or_else(ftp).or_else(wildcard)
+        let on_port = self.get(ServiceKey::Virtual { protocol, address, port });
+        if on_port.is_some() || !(self.has_ftp | self.has_wildcard) {
+            return on_port;
+        }
+        let on = |port| self.get(ServiceKey::Virtual { protocol, address, port });
+        let is_ftp_data = self.has_ftp && protocol == Protocol::Tcp && (port == FTP_DATA || port >= UNPRIVILEGED);
+        let ftp = if is_ftp_data { on(FTP) } else { None };
+        ftp.or_else(|| if self.has_wildcard { on(0) } else { None })
+    }
+
+    #[inline]
+    fn get(&self, key: ServiceKey) -> Option<ServiceId> {
+        self.services.get(&ServiceNumber::from(key)).copied()
     }
 }
 
@@ -285,6 +294,27 @@ mod tests {
         let keys = ports.iter().map(|port| key(*port)).chain([ServiceKey::Mark { mark: 7, family: Family::V4 }]);
         let services = keys.enumerate().map(|(id, key)| (key, ServiceId(id as u32))).collect();
         Directory { services, ..Directory::default() }.sorted_out()
+    }
+
+    #[test]
+    fn each_key_is_found_under_its_own_number_alone() {
+        let mapped = IpAddr::V6("::192.0.2.10".parse().unwrap());
+        let virt = |protocol, address, port| ServiceKey::Virtual { protocol, address, port };
+        let keys = [
+            virt(Protocol::Tcp, VIP, 80),
+            virt(Protocol::Udp, VIP, 80),
+            virt(Protocol::Tcp, mapped, 80),
+            virt(Protocol::Tcp, IpAddr::from([0; 4]), 0),
+            virt(Protocol::Tcp, IpAddr::from([0; 16]), 0),
+            ServiceKey::Mark { mark: 80 << 8 | 6, family: Family::V4 },
+            ServiceKey::Mark { mark: 80 << 8 | 6, family: Family::V6 },
+        ];
+        for (id, key) in keys.iter().enumerate() {
+            let services = [(*key, ServiceId(id as u32))].into_iter().collect();
+            let directory = Directory { services, ..Directory::default() };
+            let found: Vec<_> = keys.iter().filter(|key| directory.get(**key).is_some()).collect();
+            assert_eq!(found, [key]);
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use forward::{Forward, Tunnel, TunnelChecksum, TunnelKind};
 pub use ids::{DestId, InterfaceId, PortId, QueueId, ServiceId, TimeoutsId, WorkerId};
 pub use mark_rule::MarkRule;
 pub use protocol::{Family, Protocol};
-pub use service::{Persistence, PersistenceEngine, ServiceKey};
+pub use service::{Persistence, PersistenceEngine, ServiceKey, ServiceNumber};
 pub use slots::{SLOTS, Slot, SlotTable};
 pub use time::{Tick, Time};
 pub use timeout_sets::TimeoutSets;

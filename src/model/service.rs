@@ -2,6 +2,7 @@
 
 use super::client_mask::ClientMask;
 use super::protocol::{Family, Protocol};
+use hashbrown::Equivalent;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
@@ -23,23 +24,50 @@ impl ServiceKey {
     }
 }
 
-/// As one word, or two: new connections wait for it.
-impl Hash for ServiceKey {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match *self {
-            Self::Virtual { protocol, address, port } => {
+/// A key as numbers, another for each key. Maps find keys by it: it is made, hashed and compared in registers, and new
+/// connections wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceNumber {
+    address: u128,
+    rest: u64,
+}
+
+impl From<ServiceKey> for ServiceNumber {
+    #[inline(always)]
+    fn from(key: ServiceKey) -> Self {
+        match key {
+            ServiceKey::Virtual { protocol, address, port } => {
                 let rest = u64::from(port) << 8 | u64::from(protocol.number());
                 match address {
-                    IpAddr::V4(address) => state.write_u64(u64::from(address.to_bits()) << 32 | rest),
-                    IpAddr::V6(address) => {
-                        state.write_u128(address.to_bits());
-                        state.write_u64(rest);
-                    }
+                    IpAddr::V4(address) => Self { address: address.to_bits().into(), rest },
+                    IpAddr::V6(address) => Self { address: address.to_bits(), rest: rest | 1 << 24 },
                 }
             }
-            Self::Mark { mark, family } => state.write_u64(u64::from(mark) << 32 | 1 << 24 | family as u64),
+            ServiceKey::Mark { mark, family } => {
+                Self { address: 0, rest: u64::from(mark) << 32 | 1 << 25 | (family as u64) << 24 }
+            }
         }
+    }
+}
+
+impl Hash for ServiceNumber {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(self.address ^ u128::from(self.rest) << 64);
+    }
+}
+
+impl Equivalent<ServiceKey> for ServiceNumber {
+    #[inline]
+    fn equivalent(&self, key: &ServiceKey) -> bool {
+        *self == Self::from(*key)
+    }
+}
+
+/// As its number.
+impl Hash for ServiceKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        ServiceNumber::from(*self).hash(state);
     }
 }
 

@@ -199,19 +199,24 @@ impl Directory {
     }
 
     /// The same for packets without a mark.
-    #[inline]
+    // inlined, so that the address stays in registers
+    #[inline(always)]
     pub fn find(&self, protocol: Protocol, address: IpAddr, port: u16) -> Option<ServiceId> {
         let on_port = self.get(ServiceKey::Virtual { protocol, address, port });
         if on_port.is_some() || !(self.has_ftp | self.has_wildcard) {
             return on_port;
         }
+        self.find_on_other_port(protocol, address, port)
+    }
+
+    fn find_on_other_port(&self, protocol: Protocol, address: IpAddr, port: u16) -> Option<ServiceId> {
         let on = |port| self.get(ServiceKey::Virtual { protocol, address, port });
         let is_ftp_data = self.has_ftp && protocol == Protocol::Tcp && (port == FTP_DATA || port >= UNPRIVILEGED);
         let ftp = if is_ftp_data { on(FTP) } else { None };
         ftp.or_else(|| if self.has_wildcard { on(0) } else { None })
     }
 
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: ServiceKey) -> Option<ServiceId> {
         self.services.get(&ServiceNumber::from(key)).copied()
     }

@@ -8,7 +8,7 @@ use super::outlet::Outlet;
 use crate::model::state::TEMPLATE_ASSURED;
 use crate::model::timeouts::REARM_S;
 use crate::model::{DestId, Tick};
-use crate::tables::connections::{Conn, ConnId, Due, flags};
+use crate::tables::connections::{Conn, ConnId, Due, Removal, flags};
 use crate::wire::address::{Ip4, Ip6};
 use arrayvec::ArrayVec;
 
@@ -34,14 +34,12 @@ impl<F: Frame> Director<F> {
         while budget > 0 {
             let mut due = ArrayVec::<ConnId, BATCH>::new();
             let more = self.collect_due::<A>(now, &mut budget, &mut due);
-            for id in &due {
-                self.connections.table::<A>().prefetch_remove(*id);
-            }
-            for id in &due {
-                self.destinations.prefetch(self.connections.table::<A>().get(*id).dest);
-            }
-            for id in due {
-                self.expire_or_keep::<A>(id, now, out);
+            let connections = self.connections.table::<A>();
+            let removals: ArrayVec<Removal, BATCH> = due.iter().map(|id| connections.removal(*id)).collect();
+            removals.iter().for_each(|removal| connections.prefetch_removal(*removal));
+            due.iter().for_each(|id| self.destinations.prefetch(connections.get(*id).dest));
+            for removal in removals {
+                self.expire_or_keep::<A>(removal, now, out);
             }
             if !more {
                 return;
@@ -64,14 +62,15 @@ impl<F: Frame> Director<F> {
     }
 
     /// Others may still depend on it; then it lives on for a while (ip_vs_conn_expire).
-    fn expire_or_keep<A: Family>(&mut self, id: ConnId, now: Tick, out: &mut impl Outlet<F>) {
+    fn expire_or_keep<A: Family>(&mut self, removal: Removal, now: Tick, out: &mut impl Outlet<F>) {
         let connections = self.connections.table_mut::<A>();
+        let id = removal.id;
         if connections.get(id).controlled > 0 {
             connections.get_mut(id).timeout = REARM_S * Tick::PER_S;
             connections.file_again(id, now, REARM_S * Tick::PER_S);
             return;
         }
-        let conn = connections.remove_unlinked(id);
+        let conn = connections.remove_unlinked(removal);
         if conn.has(flags::WATCHED) {
             self.reset_idle(&conn, out);
         }

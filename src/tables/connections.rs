@@ -6,6 +6,9 @@
 #[cfg(test)]
 mod capacity;
 mod control;
+mod removal;
+
+pub use removal::Removal;
 
 use super::index::Index;
 use super::memory::{Area, Mapping, NoMemory, Zeroed, prefetch};
@@ -232,7 +235,7 @@ pub struct Connections<A: Address> {
     index: Index,
     wheel: Wheel,
     seeds: [u64; 4],
-    /// First of the free entries, linked through `timer.next`.
+    /// First of the free entries, linked through `timer.next`; `control` names the third one behind each.
     free: u32,
     /// Entries from here on have never been used.
     fresh: u32,
@@ -387,59 +390,13 @@ impl<A: Address> Connections<A> {
         } else {
             return None;
         };
-        let next = self.slab.0[id as usize].timer.next;
+        let Conn { timer: Timer { next, .. }, control: third, .. } = self.slab.0[id as usize];
         if next != 0 {
             self.free = next;
-            prefetch(&self.slab.0[next as usize]);
+            prefetch(&self.slab.0[third as usize]);
         }
         self.len += 1;
         Some(id)
-    }
-
-    fn give_back(&mut self, id: u32) {
-        let entry = &mut self.slab.0[id as usize];
-        *entry = Conn::default();
-        entry.timer.next = self.free;
-        self.free = id;
-        self.len -= 1;
-    }
-
-    /// Removes a connection that is in the wheel and controls none.
-    pub fn remove(&mut self, id: ConnId) -> Conn<A> {
-        self.wheel.unlink(&mut self.slab, id.0);
-        self.remove_unlinked(id)
-    }
-
-    /// Removes a connection that [`Connections::next_due`] has handed out and that controls none. The answer says which one
-    /// controlled it.
-    pub fn remove_unlinked(&mut self, id: ConnId) -> Conn<A> {
-        let conn = *self.get(id);
-        debug_assert!(conn.controlled == 0, "its entry's number must stay its own");
-        self.leave_index(id, &conn);
-        self.uncount_controlled(conn.control);
-        self.without_port -= u32::from(conn.has(flags::NO_CLIENT_PORT));
-        self.give_back(id.0);
-        conn
-    }
-
-    fn leave_index(&mut self, id: ConnId, conn: &Conn<A>) {
-        if conn.has(flags::HIDDEN) {
-            return;
-        }
-        self.index.remove(self.hash(&conn.key_in()), id.0);
-        if conn.has(flags::NAT) {
-            self.index.remove(self.hash(&conn.key_out()), id.0 | OUT);
-        }
-    }
-
-    /// Asks for the cache lines that removing this connection will touch.
-    #[inline]
-    pub fn prefetch_remove(&self, id: ConnId) {
-        let conn = self.get(id);
-        self.index.prefetch(self.hash(&conn.key_in()));
-        if conn.has(flags::NAT) {
-            self.index.prefetch(self.hash(&conn.key_out()));
-        }
     }
 
     /// Restarts the timer with this timeout. A deadline that only moves away costs two stores.
@@ -572,7 +529,7 @@ mod tests {
                     Due::Nothing => break,
                     Due::Later => {}
                     Due::Now(id) => {
-                        let gone = table.remove_unlinked(id);
+                        let gone = table.remove_unlinked(table.removal(id));
                         let client = u32::from_be_bytes(gone.client.octets());
                         assert!(oracle.remove(&client).unwrap().1 <= now);
                     }

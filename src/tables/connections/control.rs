@@ -33,7 +33,7 @@ where
     /// Lets no packet find the connection any more; its timer and what it controls go on.
     pub fn hide(&mut self, id: ConnId) {
         let conn = *self.get(id);
-        self.leave_index(id, &conn);
+        self.leave_index(self.removal(id), &conn);
         self.get_mut(id).flags |= flags::HIDDEN;
     }
 
@@ -56,7 +56,7 @@ where
         if conn.has(flags::HIDDEN) || !conn.has(flags::NO_CLIENT_PORT) {
             return Ok(());
         }
-        self.leave_index(id, &conn);
+        self.leave_index(self.removal(id), &conn);
         self.without_port -= 1;
         let known = self.get_mut(id);
         known.client_port = port;

@@ -10,7 +10,7 @@ mod support;
 
 use pollux::control::config::Config;
 use pollux::control::state::State;
-use pollux::dataplane::mailbox::{Desk, Mailbox, Reply, Request};
+use pollux::dataplane::mailbox::{Desk, Mailbox, Reply, Request, mailbox};
 use pollux::model::limits::BURST;
 use pollux::model::{Tick, Time};
 use std::sync::Arc;
@@ -48,8 +48,7 @@ impl Play {
                 .step_by(BURST)
                 .for_each(|first| bench.play((first..first + BURST as u32).map(|flow| (flow, flags))));
         }
-        let mailbox = Mailbox::default();
-        let desk = Desk::new(mailbox.clone());
+        let (mailbox, desk) = mailbox();
         Self { bench, state, mailbox, desk, polls: vec![] }
     }
 

@@ -1,5 +1,5 @@
 //! What passes between the control thread and one worker: snapshots and requests one way, acknowledgements and
-//! answers the other. Two bounded lock-free queues; neither side ever waits for the other.
+//! answers the other. Two bounded rings; neither side ever waits for the other.
 
 use super::director::Director;
 use super::frame::Frame;
@@ -7,12 +7,12 @@ use super::listing::ConnectionRow;
 use super::snapshot::Snapshot;
 use crate::model::{InterfaceId, PortId};
 use crate::tables::neighbours::State;
-use crossbeam::queue::ArrayQueue;
+use crate::tables::ring::{Consumer, Producer, ring};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Messages under way at once: one snapshot, one listing, a stop, and room.
-const DEPTH: usize = 8;
+const DEPTH: usize = if cfg!(loom) { 1 } else { 8 };
 /// Table entries a worker looks at between two bursts for a listing.
 const LOOK_AT_PER_POLL: u32 = 64;
 
@@ -58,44 +58,42 @@ pub struct NeighbourRow {
     pub state: &'static str,
 }
 
-/// One end of it for each side.
-#[derive(Clone)]
+/// The control thread's side.
 pub struct Mailbox {
-    requests: Arc<ArrayQueue<Request>>,
-    replies: Arc<ArrayQueue<Reply>>,
-}
-
-impl Default for Mailbox {
-    fn default() -> Self {
-        Self { requests: Arc::new(ArrayQueue::new(DEPTH)), replies: Arc::new(ArrayQueue::new(DEPTH)) }
-    }
-}
-
-impl Mailbox {
-    /// Gives the request back when the queue is full.
-    pub fn ask(&self, request: Request) -> Result<(), Request> {
-        self.requests.push(request)
-    }
-
-    pub fn answer(&self) -> Option<Reply> {
-        self.replies.pop()
-    }
+    requests: Producer<Request>,
+    replies: Consumer<Reply>,
 }
 
 /// The worker's side.
 pub struct Desk {
-    mailbox: Mailbox,
+    requests: Consumer<Request>,
+    replies: Producer<Reply>,
     listing: Option<(u32, Vec<ConnectionRow>)>,
     neighbour_listing: Option<(usize, Vec<NeighbourRow>)>,
-    /// An answer that found its queue full.
+    /// An answer that found its ring full.
     waiting: Option<Reply>,
 }
 
-impl Desk {
-    pub fn new(mailbox: Mailbox) -> Self {
-        Self { mailbox, listing: None, neighbour_listing: None, waiting: None }
+/// Both sides of one.
+pub fn mailbox() -> (Mailbox, Desk) {
+    let (to_worker, requests) = ring(DEPTH);
+    let (replies, from_worker) = ring(DEPTH);
+    let desk = Desk { requests, replies, listing: None, neighbour_listing: None, waiting: None };
+    (Mailbox { requests: to_worker, replies: from_worker }, desk)
+}
+
+impl Mailbox {
+    /// Gives the request back when the ring is full.
+    pub fn ask(&mut self, request: Request) -> Result<(), Request> {
+        self.requests.push(request)
     }
 
+    pub fn answer(&mut self) -> Option<Reply> {
+        self.replies.pop()
+    }
+}
+
+impl Desk {
     /// Does some of what the control thread has asked for. True: stop.
     #[inline]
     pub fn serve<F: Frame>(&mut self, director: &mut Director<F>) -> bool {
@@ -115,34 +113,38 @@ impl Desk {
         if self.waiting.is_none() && self.neighbour_listing.is_some() {
             self.continue_neighbours(director);
         }
-        if self.mailbox.requests.is_empty() && self.waiting.is_none() { false } else { self.take(director) }
+        match self.waiting.take() {
+            Some(reply) => self.reply(reply),
+            None => {
+                if let Some(request) = self.requests.pop() {
+                    return self.take(request, director);
+                }
+            }
+        }
+        false
     }
 
+    /// True: stop.
     #[cold]
-    fn take<F: Frame>(&mut self, director: &mut Director<F>) -> bool {
-        if let Some(reply) = self.waiting.take() {
-            self.reply(reply);
-            return false;
-        }
-        match self.mailbox.requests.pop() {
-            None => {}
-            Some(Request::Snapshot(snapshot)) => director.begin_pick_up(snapshot),
-            Some(Request::Connections { cursor, mut rows }) => {
+    fn take<F: Frame>(&mut self, request: Request, director: &mut Director<F>) -> bool {
+        match request {
+            Request::Snapshot(snapshot) => director.begin_pick_up(snapshot),
+            Request::Connections { cursor, mut rows } => {
                 rows.clear();
                 self.listing = Some((cursor, rows));
             }
-            Some(Request::Neighbours { mut rows }) => {
+            Request::Neighbours { mut rows } => {
                 rows.clear();
                 self.neighbour_listing = Some((0, rows));
             }
-            Some(Request::LinkUp(port)) => director.link_up(port),
-            Some(Request::Stop) => return true,
+            Request::LinkUp(port) => director.link_up(port),
+            Request::Stop => return true,
         }
         false
     }
 
     fn reply(&mut self, reply: Reply) {
-        if let Err(reply) = self.mailbox.replies.push(reply) {
+        if let Err(reply) = self.replies.push(reply) {
             self.waiting = Some(reply);
         }
     }

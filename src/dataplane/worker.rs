@@ -2,7 +2,7 @@
 
 use super::director::Director;
 use super::frame::Frame;
-use super::mailbox::{Desk, Mailbox};
+use super::mailbox::Desk;
 use super::meter::{BurstTimes, Meter, Watch};
 use super::outlet::Outlet;
 use crate::model::limits::BURST;
@@ -37,7 +37,7 @@ pub enum Idle {
 const POLLS_BEFORE_SLEEP: u32 = 64;
 const SLEEP: Duration = Duration::from_micros(100);
 
-/// A worker: its director, its queues, its mailbox.
+/// A worker: its director, its queues, its side of the mailbox.
 pub struct Worker<F: Frame, Q> {
     director: Director<F>,
     queues: Q,
@@ -50,9 +50,8 @@ pub struct Worker<F: Frame, Q> {
 }
 
 impl<F: Frame, Q: Queues<F>> Worker<F, Q> {
-    pub fn new(director: Director<F>, queues: Q, mailbox: Mailbox, idle: Idle) -> Self {
+    pub fn new(director: Director<F>, queues: Q, desk: Desk, idle: Idle) -> Self {
         let (counters, _) = director.counters();
-        let desk = Desk::new(mailbox);
         let (burst, meter) = (ArrayVec::new(), Meter::default());
         Self { director, queues, desk, counters, burst, idle, empty_polls: 0, meter }
     }

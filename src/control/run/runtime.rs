@@ -183,7 +183,7 @@ impl Running {
         let Some(Step { snapshot, moves }) = self.steps.pop_front() else { return };
         self.sent = snapshot.version;
         self.moving = if moves { self.workers.len() } else { 0 };
-        for worker in &self.workers {
+        for worker in &mut self.workers {
             // one snapshot is under way at a time, so there is room
             if worker.mailbox.ask(Request::Snapshot(snapshot.clone())).is_ok() {
                 self.unacknowledged += 1;
@@ -199,7 +199,7 @@ impl Running {
                 tracing::info!("{}: link {}", device.name, if up { "up" } else { "down" });
             }
             if up && !was_up {
-                for worker in &self.workers {
+                for worker in &mut self.workers {
                     // a full mailbox costs an announcement, not a packet
                     let _ = worker.mailbox.ask(Request::LinkUp(PortId(number as u16)));
                 }
@@ -208,7 +208,7 @@ impl Running {
     }
 
     fn ask_neighbours(&mut self) {
-        for (worker, asked) in self.workers.iter().zip(&mut self.asked_neighbours) {
+        for (worker, asked) in self.workers.iter_mut().zip(&mut self.asked_neighbours) {
             if !*asked {
                 let rows = Vec::with_capacity(NEIGHBOURS_MAX);
                 *asked = worker.mailbox.ask(Request::Neighbours { rows }).is_ok();
@@ -454,7 +454,7 @@ impl Source for Running {
             return Poll::Ready(page);
         }
         let number = usize::from(cursor.worker);
-        let Some(worker) = self.workers.get(number) else { return Poll::Ready(ConnectionPage::default()) };
+        let Some(worker) = self.workers.get_mut(number) else { return Poll::Ready(ConnectionPage::default()) };
         if self.asked_pages[number].is_none() {
             let request = Request::Connections { cursor: cursor.position as u32, rows: Vec::with_capacity(rows) };
             if worker.mailbox.ask(request).is_ok() {

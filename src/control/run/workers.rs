@@ -6,7 +6,7 @@ use super::{Clock, Config, Eal, RunError, memory};
 use crate::dataplane::areas::Areas;
 use crate::dataplane::destinations::SharedCounters;
 use crate::dataplane::director::{Director, Parameters};
-use crate::dataplane::mailbox::{Mailbox, Request};
+use crate::dataplane::mailbox::{Desk, Mailbox, Request, mailbox};
 use crate::dataplane::meter::BurstTimes;
 use crate::dataplane::peers::Board;
 use crate::dataplane::snapshot::Snapshot;
@@ -54,13 +54,11 @@ impl WorkerHandle {
     }
 }
 
+/// What a worker is launched with, and how it is known then.
+type Made = (Director<Mbuf>, Desk, WorkerHandle);
+
 /// One director a core.
-pub fn make(
-    config: &Config,
-    cores: &[usize],
-    first: &Arc<Snapshot>,
-    clock: Clock,
-) -> Result<Vec<(Director<Mbuf>, WorkerHandle)>, RunError> {
+pub fn make(config: &Config, cores: &[usize], first: &Arc<Snapshot>, clock: Clock) -> Result<Vec<Made>, RunError> {
     let capacity = config.connections.capacity_per_worker;
     let board = (cores.len() > 1).then(|| Board::new(cores.len()));
     let workers = cores.len() as u16;
@@ -80,10 +78,11 @@ pub fn make(
         prepare(&mut areas, worker, first);
         director.pick_up_at_once(first.clone());
         let (counters, destinations) = director.counters();
+        let (mailbox, desk) = mailbox();
         let handle = WorkerHandle {
             core,
             capacity,
-            mailbox: Mailbox::default(),
+            mailbox,
             counters,
             destinations,
             burst_times: Arc::default(),
@@ -92,7 +91,7 @@ pub fn make(
             run: None,
             ended: Arc::default(),
         };
-        Ok((director, handle))
+        Ok((director, desk, handle))
     };
     cores.iter().enumerate().zip(mesh(cores.len(), depth(cores.len()))).map(make).collect()
 }
@@ -123,7 +122,7 @@ fn seeds() -> Result<[u64; 4], RunError> {
 /// Starts the workers with their queues.
 pub fn launch(
     eal: &Eal,
-    workers: Vec<(Director<Mbuf>, WorkerHandle)>,
+    workers: Vec<Made>,
     queues: PortQueues,
     clock: Clock,
     idle: Idle,
@@ -132,10 +131,10 @@ pub fn launch(
     let receive = receivers(receive, workers.len());
     let exits = exits(transmit, workers.len());
     let mut handles = vec![];
-    for (number, (((director, mut handle), receive), exits)) in workers.into_iter().zip(receive).zip(exits).enumerate()
-    {
+    for (number, ((made, receive), exits)) in workers.into_iter().zip(receive).zip(exits).enumerate() {
+        let (director, desk, mut handle) = made;
         let queues = WorkerQueues::new(receive, exits, pool.allocator());
-        let mut worker = Worker::new(director, queues, handle.mailbox.clone(), idle);
+        let mut worker = Worker::new(director, queues, desk, idle);
         handle.burst_times = worker.burst_times();
         let ended = EndMark(handle.ended.clone());
         handle.run = Some(eal.launch(number, move || {

@@ -2,7 +2,7 @@
 
 use super::lab::*;
 use super::packets::*;
-use crate::dataplane::mailbox::{Mailbox, Reply, Request};
+use crate::dataplane::mailbox::{Mailbox, Reply, Request, mailbox};
 use crate::dataplane::outlet::Outlet;
 use crate::dataplane::snapshot::{Changes, Snapshot};
 use crate::dataplane::vec_frame::{VecFrame, VecOutlet};
@@ -63,25 +63,26 @@ impl Bench {
     fn new(lab: Lab) -> Self {
         let (wires, sent, flushes) = (<[Wire; 2]>::default(), Rc::default(), Rc::default());
         let queues = TestQueues { received: wires.clone(), sent: Rc::clone(&sent), flushes: Rc::clone(&flushes) };
-        let (mailbox, counters) = (Mailbox::default(), lab.counters());
-        let worker = Worker::new(lab.director, queues, mailbox.clone(), Idle::Yield);
+        let ((mailbox, desk), counters) = (mailbox(), lab.counters());
+        let worker = Worker::new(lab.director, queues, desk, Idle::Yield);
         Self { worker, mailbox, wires, sent, flushes, counters, now: lab.now }
     }
 
     /// Polls until told to stop; `each` is called before every poll.
-    fn run(&mut self, each: impl FnMut(usize, &Mailbox)) {
-        let (polls, now, mailbox) = (Cell::new(0), self.now, self.mailbox.clone());
-        let each = RefCell::new(each);
+    fn run(&mut self, each: impl FnMut(usize, &mut Mailbox)) {
+        let (polls, now) = (Cell::new(0), self.now);
+        let each = RefCell::new((each, &mut self.mailbox));
         self.worker.run(|| {
             let poll = polls.replace(polls.get() + 1);
             assert!(poll < 1000, "nobody told it to stop");
-            each.borrow_mut()(poll, &mailbox);
+            let (each, mailbox) = &mut *each.borrow_mut();
+            each(poll, mailbox);
             now
         });
     }
 
     /// Polls `n` times and stops.
-    fn poll(&mut self, n: usize, mut each: impl FnMut(usize, &Mailbox)) {
+    fn poll(&mut self, n: usize, mut each: impl FnMut(usize, &mut Mailbox)) {
         self.run(|poll, mailbox| {
             if poll < n {
                 each(poll, mailbox);
@@ -91,11 +92,11 @@ impl Bench {
         });
     }
 
-    fn ask(&self, request: Request) {
+    fn ask(&mut self, request: Request) {
         assert!(self.mailbox.ask(request).is_ok());
     }
 
-    fn answers(&self) -> Vec<Reply> {
+    fn answers(&mut self) -> Vec<Reply> {
         std::iter::from_fn(|| self.mailbox.answer()).collect()
     }
 }

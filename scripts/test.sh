@@ -1,23 +1,31 @@
 #!/usr/bin/env bash
-# test.sh [unit] [valgrind] [nic] [lab [UNITTEST OPTIONS]]: installs what the tests need and runs them, as root on
+# test.sh [unit] [loom] [valgrind] [nic] [lab [UNITTEST OPTIONS]]: installs what the tests need and runs them, as root on
 # Debian 12.
 #
 #   unit      cargo test: no privileges used
+#   loom      what several threads share, in every order of events
 #   valgrind  the packet path's own tests under valgrind, without DPDK
 #   nic       Pollux on PCI NICs, as QEMU emulates them (scripts/nic-lab.sh)
 #   lab       Pollux between real kernels, in network namespaces;  test.sh lab -k ping  runs what has ping in its name
 #
-# Without words: all four, in this order.
+# Without words: all five, in this order.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-case " $* " in *" -h "* | *" --help "*) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit ;; esac
+case " $* " in *" -h "* | *" --help "*) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit ;; esac
 cd "$root"
-[ $# -gt 0 ] || set -- unit valgrind nic lab
+[ $# -gt 0 ] || set -- unit loom valgrind nic lab
 
 unit() {
   say "cargo test"
   cargo test --workspace --quiet
+}
+
+loom() {
+  say "every order of events"
+  # in a folder of its own: the flag is one of every crate's
+  RUSTFLAGS="--cfg loom" CARGO_PROFILE_DEV_DEBUG=0 \
+    cargo test --quiet --lib --no-default-features --target-dir "$(target_dir)/loom" loom_tests
 }
 
 valgrind() {
@@ -64,9 +72,9 @@ while [ $# -gt 0 ]; do
   part=$1
   shift
   case $part in
-    unit | valgrind | nic) $part ;;
+    unit | loom | valgrind | nic) $part ;;
     lab) lab "$@"; break ;;
-    *) die "no part $part; there are: unit valgrind nic lab" ;;
+    *) die "no part $part; there are: unit loom valgrind nic lab" ;;
   esac
 done
 say "all tests passed"

@@ -1,7 +1,7 @@
 //! The place of a sequence that several workers take turns of: one word, moved by whoever takes turns.
 
 use super::sync::{AtomicU64, Ordering};
-use crossbeam::utils::CachePadded;
+use crossbeam_utils::CachePadded;
 
 /// Where a sequence stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,8 +56,7 @@ impl Turns {
     }
 }
 
-#[cfg(not(loom))]
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -75,8 +74,7 @@ mod tests {
     }
 }
 
-#[cfg(loom)]
-#[cfg(test)]
+#[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
     use loom::thread;
@@ -98,7 +96,7 @@ mod loom_tests {
     }
 
     #[test]
-    fn loom_every_turn_is_taken_once_whatever_the_order_of_events() {
+    fn every_turn_is_taken_once_whatever_the_order_of_events() {
         loom::model(|| {
             let turns = Arc::new(Turns::default());
             let other = thread::spawn({

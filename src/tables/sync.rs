@@ -1,5 +1,5 @@
 //! Atomics of the structures that several workers look at: the standard library's, or loom's when it tries out every
-//! order of events (`RUSTFLAGS="--cfg loom" cargo test --release --no-default-features --lib loom`).
+//! order of events (`scripts/test.sh loom`).
 
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU32, AtomicU64};

@@ -6,7 +6,7 @@
 
 use super::sync::{AtomicU32, AtomicU64, Ordering};
 use arrayvec::ArrayVec;
-use crossbeam::utils::CachePadded;
+use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 
 /// Changes that are told, or looked at, at once: a few microseconds.
@@ -111,8 +111,7 @@ impl Reader {
     }
 }
 
-#[cfg(not(loom))]
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -171,14 +170,13 @@ mod tests {
     }
 }
 
-#[cfg(loom)]
-#[cfg(test)]
+#[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
     use loom::thread;
 
     #[test]
-    fn loom_a_reader_misses_no_word_whatever_the_order_of_events() {
+    fn a_reader_misses_no_word_whatever_the_order_of_events() {
         loom::model(|| {
             let sheet = Arc::new(Sheet::with_log(3, 3));
             let (mut pen, mut reader) = (Pen::new(sheet.clone()), Reader::new(sheet));

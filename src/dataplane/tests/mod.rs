@@ -10,6 +10,8 @@ mod full_table;
 mod gather;
 mod icmp;
 mod lab;
+#[cfg(loom)]
+mod loom_tests;
 mod methods;
 mod model;
 mod nat;

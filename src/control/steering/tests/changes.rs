@@ -3,19 +3,8 @@
 use super::lab::*;
 use crate::control::api::Rebalance;
 use crate::dataplane::tests::packets::*;
-use crate::model::{Protocol, ServiceKey};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddrV4;
-
-const VIP: &str = "192.0.2.10:80";
-
-fn key() -> ServiceKey {
-    ServiceKey::Virtual { protocol: Protocol::Tcp, address: [192, 0, 2, 10].into(), port: 80 }
-}
-
-fn client(n: usize) -> SocketAddrV4 {
-    SocketAddrV4::new([198, 51, 100, (n % 50) as u8 + 1].into(), 10_000 + n as u16)
-}
 
 /// Every client's server, by what is on its way to them.
 fn servers(sent: &[Seen]) -> HashMap<SocketAddrV4, SocketAddrV4> {

@@ -6,6 +6,7 @@ use crate::control::config::Config;
 use crate::control::state::{Opened, ServiceEdit, State};
 use crate::dataplane::director::{Director, Parameters};
 use crate::dataplane::snapshot::Snapshot;
+use crate::dataplane::steer::owner::Steering;
 use crate::dataplane::steer::peers::mesh;
 use crate::dataplane::tests::packets::{Datagram, Seen};
 use crate::dataplane::vec_frame::{VecFrame, VecOutlet};
@@ -48,11 +49,25 @@ pub fn web(forward: &str) -> String {
     text
 }
 
+pub const VIP: &str = "192.0.2.10:80";
+
+pub fn key() -> ServiceKey {
+    ServiceKey::Virtual { protocol: Protocol::Tcp, address: [192, 0, 2, 10].into(), port: 80 }
+}
+
+/// Fifty addresses have several connections each.
+pub fn client(n: usize) -> SocketAddrV4 {
+    SocketAddrV4::new([198, 51, 100, (n % 50) as u8 + 1].into(), 10_000 + n as u16)
+}
+
 pub struct Workers {
     pub state: State,
     steerer: Steerer,
     latest: Snapshot,
     pub directors: Vec<Director<VecFrame>>,
+    /// What each of them goes by, and what it was last sent.
+    pub steering: Vec<Arc<Steering>>,
+    sent_steering: Arc<Steering>,
     outs: Vec<VecOutlet>,
     queue: VecDeque<Step>,
     unacknowledged: usize,
@@ -84,6 +99,8 @@ impl Workers {
         Self {
             latest: (*first).clone(),
             directors: (0..).zip(mesh(workers.into(), 1024)).map(director).collect(),
+            steering: vec![first.steering.clone(); workers.into()],
+            sent_steering: first.steering.clone(),
             outs: (0..workers).map(|_| VecOutlet::default()).collect(),
             state,
             steerer,
@@ -131,6 +148,7 @@ impl Workers {
                 director.housekeeping(0, self.now, &mut self.outs[worker]);
                 director.send_parcels();
                 if director.is_picking_up() && director.continue_pick_up().is_some() {
+                    self.steering[worker] = self.sent_steering.clone();
                     self.unacknowledged -= 1;
                 } else if director.has_moved_all() {
                     self.moving -= 1;
@@ -146,6 +164,7 @@ impl Workers {
         let Some(step) = self.queue.pop_front() else { return };
         self.unacknowledged = self.directors.len();
         self.moving = if step.moves { self.directors.len() } else { 0 };
+        self.sent_steering = step.snapshot.steering.clone();
         self.directors.iter_mut().for_each(|director| director.begin_pick_up(step.snapshot.clone()));
     }
 
@@ -166,9 +185,15 @@ impl Workers {
 
     /// What has left since the last look, from all workers.
     pub fn sent(&mut self) -> Vec<Seen> {
-        let sent = self.outs.iter_mut().flat_map(|out| out.sent.drain(..));
-        let seen = sent.map(|(port, frame)| Seen::of(port.0, &frame.bytes()));
-        seen.filter(|seen| !seen.is_about_neighbours()).collect()
+        self.sent_by_workers().into_iter().map(|(_, seen)| seen).collect()
+    }
+
+    /// The same, each with the worker that sent it.
+    pub fn sent_by_workers(&mut self) -> Vec<(usize, Seen)> {
+        let sent =
+            self.outs.iter_mut().enumerate().flat_map(|(worker, out)| out.sent.drain(..).map(move |s| (worker, s)));
+        let seen = sent.map(|(worker, (port, frame))| (worker, Seen::of(port.0, &frame.bytes())));
+        seen.filter(|(_, seen)| !seen.is_about_neighbours()).collect()
     }
 
     pub fn edit(&mut self, edit: impl FnOnce(&mut State)) {
@@ -180,8 +205,11 @@ impl Workers {
     pub fn persist(&mut self, key: ServiceKey, timeout_s: Option<u32>) {
         let mask = ClientMask::whole(Family::V4);
         let persistence = timeout_s.map(|timeout_s| Persistence { timeout_s, mask, engine: None });
-        let edit = ServiceEdit { persistence: Some(persistence), ..ServiceEdit::default() };
-        self.edit(|state| state.edit_service(&key, &edit).unwrap());
+        self.edit_service(key, &ServiceEdit { persistence: Some(persistence), ..ServiceEdit::default() });
+    }
+
+    pub fn edit_service(&mut self, key: ServiceKey, edit: &ServiceEdit) {
+        self.edit(|state| state.edit_service(&key, edit).unwrap());
     }
 
     pub fn rebalance(&mut self, wish: &Rebalance) {

@@ -4,3 +4,4 @@ mod changes;
 mod lab;
 mod owners;
 mod plans;
+mod touches;

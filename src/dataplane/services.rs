@@ -87,8 +87,9 @@ impl Services {
         }
         let slot = &mut self.states[id.index()];
         let old = slot.as_ref().map(|state| &*state.service);
-        // always anew: with an earlier version, that kept a list's ranking over edits, a server came back unranked under load
-        destinations.set_list(id, old.map(|old| &*old.pool), service.map(|new| (new.scheduler, &*new.pool)));
+        if !service.is_some_and(|new| old.is_some_and(|old| has_list_of(new, old))) {
+            destinations.set_list(id, old.map(|old| &*old.pool), service.map(|new| (new.scheduler, &*new.pool)));
+        }
         if let Some(new) = service.filter(|_| self.has_peers) {
             destinations.share(&new.pool, new.scheduler, new.strict);
         }
@@ -135,4 +136,9 @@ impl Services {
         }?;
         pool.candidates().get(position).map(|c| c.id)
     }
+}
+
+/// The same scheduler, of the same destinations in the same order: what was edited of them has been ranked again.
+fn has_list_of(new: &Service, old: &Service) -> bool {
+    new.key == old.key && new.scheduler == old.scheduler && new.pool.is_edit_of(&old.pool)
 }

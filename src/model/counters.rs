@@ -85,6 +85,9 @@ pub struct PortCounters {
     pub received: Counter,
     /// Those of them that were another worker's.
     pub elsewhere: Counter,
+    /// Of the latter, those that were compared, and those for which the other hash says that they came to the right one.
+    pub compared: Counter,
+    pub as_other_hash: Counter,
 }
 
 /// What one worker counts for itself.

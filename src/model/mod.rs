@@ -18,7 +18,7 @@ pub mod timeout_sets;
 pub mod timeouts;
 
 pub use client_mask::ClientMask;
-pub use counters::{Counter, DestCounters, PairCounters, WorkerCounters};
+pub use counters::{Counter, DestCounters, PairCounters, PortCounters, WorkerCounters};
 pub use departures::{Departures, OwnTimeouts};
 pub use destination::Destination;
 pub use drop_reason::DropReason;

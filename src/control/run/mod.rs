@@ -3,6 +3,7 @@
 //! The control thread owns the state and the API; a worker gets snapshots and requests through its mailbox. Whatever
 //! can be refused is refused before the first packet: the file, the socket, EAL, devices, memory.
 
+mod arrivals;
 mod layout;
 pub(super) mod memory;
 mod ports;

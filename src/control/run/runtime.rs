@@ -1,5 +1,6 @@
 //! The running director as commands see it: counters to show, snapshots to publish, questions to workers.
 
+use super::arrivals::Arrivals;
 use super::layout;
 use super::ports::Device;
 use super::workers::{WorkerHandle, prepare};
@@ -15,6 +16,7 @@ use crate::dataplane::listing::ConnectionRow;
 use crate::dataplane::mailbox::{NeighbourRow, Reply, Request};
 use crate::dataplane::meter::BurstTimes;
 use crate::dataplane::snapshot::Snapshot;
+use crate::dataplane::steer::client_hash::Input;
 use crate::io::rss::field_names;
 use crate::model::limits::DESTINATIONS_MAX;
 use crate::model::{
@@ -61,6 +63,10 @@ pub struct Running {
     /// The page each worker was last asked for.
     asked_pages: Vec<Option<ConnectionCursor>>,
     looked: Time,
+    /// By port, what had come in when the hash last changed from which owners follow.
+    rehashed: Vec<Arrivals>,
+    /// What had come in since then when it was last looked at, by all ports that spread packets.
+    seen: Arrivals,
     /// Snapshots that workers have given back: dropped, which takes a while, when those who wait have their answers.
     replaced: Vec<Arc<Snapshot>>,
 }
@@ -79,7 +85,6 @@ impl Running {
             config_path: config_path.to_owned(),
             clock,
             links: vec![false; devices.len()],
-            devices,
             asked_pages: vec![None; workers.len()],
             neighbours: vec![vec![]; workers.len()],
             asked_neighbours: vec![false; workers.len()],
@@ -94,6 +99,9 @@ impl Running {
             steerer,
             pages: HashMap::new(),
             looked: Time(0),
+            rehashed: vec![Arrivals::default(); devices.len()],
+            seen: Arrivals::default(),
+            devices,
             replaced: Vec::new(),
         }
     }
@@ -124,6 +132,7 @@ impl Running {
             self.looked = now;
             self.look_at_links();
             self.ask_neighbours();
+            self.look_at_arrivals();
         }
         Ok(())
     }
@@ -230,11 +239,37 @@ impl Running {
         self.workers.iter().filter_map(move |w| w.destinations.get(dest.index()))
     }
 
-    /// By what arrived: what a driver promises is not believed.
-    fn steering(&self, port: PortId) -> &'static str {
-        let counters = || self.workers.iter().map(|worker| worker.counters.of_port(port));
-        let received = counters().map(|of_port| of_port.received.get()).sum();
-        steering(self.workers.len(), received, self.elsewhere(port))
+    /// What has come in by a port since owners follow from this hash.
+    fn arrivals(&self, port: PortId) -> Arrivals {
+        let counters = self.workers.iter().map(|worker| worker.counters.of_port(port));
+        Arrivals::of(counters).since(self.rehashed.get(port.index()).copied().unwrap_or_default())
+    }
+
+    /// Where ports spread packets by the other hash, owners are to follow from that.
+    fn look_at_arrivals(&mut self) {
+        let ports: Vec<_> = (0..self.devices.len()).map(|port| self.arrivals(PortId(port as u16))).collect();
+        let have_queues = self.devices.iter().zip(&ports).filter(|(device, _)| device.rx_queues > 1);
+        let all = have_queues.fold(Arrivals::default(), |sum, (_, arrivals)| sum.plus(*arrivals));
+        let recent = all.since(std::mem::replace(&mut self.seen, all));
+        if !recent.fit_other_hash() || self.is_moving() {
+            return;
+        }
+        self.steps.extend(self.steerer.change_hash(&self.published));
+        let hashed = match self.steerer.input() {
+            Input::Tuple => "both addresses and ports, under a key made of the configured one",
+            Input::Source => "sources alone, under the configured key itself",
+        };
+        tracing::info!("ports hash {hashed}: connections go to workers by that from now on");
+        for (before, now) in self.rehashed.iter_mut().zip(ports) {
+            *before = before.plus(now);
+        }
+        self.seen = Arrivals::default();
+        self.send_snapshot();
+    }
+
+    /// A change of owners is under way.
+    fn is_moving(&self) -> bool {
+        self.moving > 0 || self.next.is_some() || !self.steps.is_empty()
     }
 
     /// Packets that came in by a port at another worker than theirs.
@@ -244,16 +279,6 @@ impl Running {
 
     fn interface_name(&self, id: usize) -> String {
         self.latest.network.interfaces.get(id).map_or_else(String::new, |i| i.name.clone())
-    }
-}
-
-/// One packet in a hundred may belong elsewhere: fragments, services whose clients are told apart otherwise.
-fn steering(workers: usize, received: u64, elsewhere: u64) -> &'static str {
-    match (workers, received) {
-        (..=1, _) => "one worker",
-        (_, 0) => "nothing yet",
-        _ if elsewhere.saturating_mul(100) <= received => "aligned",
-        _ => "software hand-off",
     }
 }
 
@@ -347,7 +372,7 @@ impl Source for Running {
                 speed_mbps: link.map(|l| l.speed_mbps).filter(|&speed| speed > 0 && speed < u32::MAX),
                 rx_queues: device.rx_queues as u16,
                 tx_queues: device.tx_queues as u16,
-                steering: self.steering(interface.port).to_owned(),
+                steering: self.arrivals(interface.port).steering(self.workers.len()).to_owned(),
                 elsewhere: self.elsewhere(interface.port),
                 spread: device.spread.explanation().to_owned(),
                 rss_fields: field_names(device.rss_fields).into_iter().map(str::to_owned).collect(),
@@ -477,7 +502,7 @@ impl Runtime for Running {
     }
 
     fn rebalance(&mut self, wish: &Rebalance) -> Result<Vec<String>, String> {
-        if self.moving > 0 || self.next.is_some() || !self.steps.is_empty() {
+        if self.is_moving() {
             return Err("connections are still moving by the last change; ask again in a moment".to_owned());
         }
         let before = self.steerer.slots().clone();
@@ -508,15 +533,3 @@ impl Runtime for Running {
 }
 
 const _: () = assert!(DESTINATIONS_MAX <= u32::MAX as usize);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_is_aligned_when_hardly_a_packet_comes_to_the_wrong_worker() {
-        let of = [(1, 9, 0), (2, 0, 0), (2, 1000, 10), (2, 1000, 11), (2, 1000, 500)];
-        let names = of.map(|(workers, received, elsewhere)| steering(workers, received, elsewhere));
-        assert_eq!(names, ["one worker", "nothing yet", "aligned", "software hand-off", "software hand-off"]);
-    }
-}

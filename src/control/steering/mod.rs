@@ -13,11 +13,11 @@ mod tests;
 use self::components::{Plan, Wanted};
 pub use self::rebalance::rebalanced;
 use crate::dataplane::snapshot::{Changes, Directory, Snapshot};
+use crate::dataplane::steer::client_hash::{ClientHash, Input};
 use crate::dataplane::steer::owner::{Rule, Rules, Server, Stage, Steering};
 use crate::dataplane::steer::policy::Policy;
 use crate::model::{DestId, Destination, Forward, Protocol, ServiceId, ServiceKey, SlotTable};
-use crate::wire::rss_key::RssKeys;
-use crate::wire::toeplitz::{RssKey, Toeplitz};
+use crate::wire::toeplitz::RssKey;
 use hashbrown::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,14 +29,22 @@ pub struct Step {
     pub moves: bool,
 }
 
+/// What owners follow from.
+#[derive(Clone)]
+struct Order {
+    plan: Plan,
+    slots: Arc<SlotTable>,
+    hash: Arc<ClientHash>,
+}
+
 /// What the control thread keeps of the steering.
 pub struct Steerer {
     workers: u16,
-    hash: Arc<Toeplitz>,
     epoch: u64,
-    slots: Arc<SlotTable>,
     /// What everything lives by once what was handed out is in.
-    plan: Plan,
+    order: Order,
+    /// The hash that is not in use.
+    other_hash: Arc<ClientHash>,
     /// What the last snapshot asks for.
     wanted: Wanted,
     /// Destinations, those in the trash included, with the service they were or are of.
@@ -47,22 +55,22 @@ pub struct Steerer {
 impl Steerer {
     /// For what `first` asks for. `key` is what the ports' keys are made of, too.
     pub fn new(workers: u16, key: &RssKey, first: &Snapshot) -> Self {
+        let hash = |input| Arc::new(ClientHash::new(key, input));
         let slots = Arc::new(SlotTable::even(workers));
         let mut steerer = Self {
             workers,
-            hash: Arc::new(Toeplitz::new(&RssKey(RssKeys::new(&key.0).source))),
             epoch: 0,
-            slots,
-            plan: Plan::default(),
+            order: Order { plan: Plan::default(), slots, hash: hash(Input::default()) },
+            other_hash: hash(Input::default().other()),
             wanted: Wanted::default(),
             destinations: HashMap::new(),
             settled: Arc::default(),
         };
         if workers > 1 {
             steerer.follow(&Snapshot::default(), first);
-            let (plan, slots) = (steerer.wanted.plan(), steerer.slots.clone());
-            steerer.settled = steerer.steering(Stage::Settled, &plan, &slots);
-            steerer.plan = plan;
+            let order = Order { plan: steerer.wanted.plan(), ..steerer.order.clone() };
+            steerer.settled = steerer.steering(Stage::Settled, &order);
+            steerer.order = order;
         }
         steerer
     }
@@ -73,7 +81,7 @@ impl Steerer {
     }
 
     pub fn slots(&self) -> &SlotTable {
-        &self.slots
+        &self.order.slots
     }
 
     /// The steps to `next`, which follows `latest`.
@@ -86,9 +94,10 @@ impl Steerer {
             return vec![self.step(next.clone(), false)];
         }
         let mut steps = vec![];
-        self.change(latest, before.join(&self.wanted).plan(), self.slots.clone(), &mut steps);
+        let with = |plan, order: &Order| Order { plan, ..order.clone() };
+        self.change(latest, with(before.join(&self.wanted).plan(), &self.order), &mut steps);
         steps.push(self.step(next.clone(), false));
-        self.change(next, self.wanted.plan(), self.slots.clone(), &mut steps);
+        self.change(next, with(self.wanted.plan(), &self.order), &mut steps);
         steps
     }
 
@@ -96,46 +105,64 @@ impl Steerer {
     pub fn rebalance(&mut self, latest: &Snapshot, slots: SlotTable) -> Vec<Step> {
         let mut steps = vec![];
         if self.workers > 1 {
-            self.change(latest, self.plan.clone(), Arc::new(slots), &mut steps);
+            self.change(latest, Order { slots: Arc::new(slots), ..self.order.clone() }, &mut steps);
         }
         steps
     }
 
+    /// The steps to the other hash, by which ports turned out to spread packets.
+    pub fn change_hash(&mut self, latest: &Snapshot) -> Vec<Step> {
+        let mut steps = vec![];
+        if self.workers > 1 {
+            let hash = std::mem::replace(&mut self.other_hash, self.order.hash.clone());
+            self.change(latest, Order { hash, ..self.order.clone() }, &mut steps);
+        }
+        steps
+    }
+
+    /// What is hashed of a client.
+    pub fn input(&self) -> Input {
+        self.order.hash.input()
+    }
+
     /// Changes the steering under a snapshot whose content stays. Where no connection gets another owner, one step is
     /// enough, or none.
-    fn change(&mut self, content: &Snapshot, plan: Plan, slots: Arc<SlotTable>, steps: &mut Vec<Step>) {
-        let moves = slots != self.slots || plan.differs(&self.plan);
-        if !moves && plan == self.plan {
+    fn change(&mut self, content: &Snapshot, order: Order, steps: &mut Vec<Step>) {
+        let is_hash_new = !Arc::ptr_eq(&order.hash, &self.order.hash);
+        let moves = is_hash_new || order.slots != self.order.slots || order.plan.differs(&self.order.plan);
+        if !moves && order.plan == self.order.plan {
             return;
         }
         let stages: &[Stage] =
             if moves { &[Stage::Announced, Stage::Moving, Stage::Settled] } else { &[Stage::Settled] };
         for stage in stages {
-            let steering = self.steering(*stage, &plan, &slots);
+            let steering = self.steering(*stage, &order);
             if *stage == Stage::Settled {
                 self.settled = steering.clone();
             }
             let snapshot = Snapshot { changes: Arc::new(Changes::default()), steering, ..content.clone() };
             steps.push(Step { snapshot: Arc::new(snapshot), moves: *stage == Stage::Moving });
         }
-        (self.plan, self.slots) = (plan, slots);
+        self.order = order;
     }
 
     fn step(&self, snapshot: Snapshot, moves: bool) -> Step {
         Step { snapshot: Arc::new(Snapshot { steering: self.settled.clone(), ..snapshot }), moves }
     }
 
-    /// A stage of the change from what is to `plan` and `slots`.
-    fn steering(&mut self, stage: Stage, plan: &Plan, slots: &Arc<SlotTable>) -> Arc<Steering> {
+    /// A stage of the change from what is to `now`.
+    fn steering(&mut self, stage: Stage, now: &Order) -> Arc<Steering> {
         self.epoch += 1;
-        let before = if stage == Stage::Settled { (plan, slots) } else { (&self.plan, &self.slots) };
+        let before = if stage == Stage::Settled { now } else { &self.order };
         Arc::new(Steering {
             epoch: self.epoch,
             stage,
-            before: before.1.clone(),
-            now: slots.clone(),
-            hash: self.hash.clone(),
-            rules: Arc::new(rules(before.0, plan)),
+            before: before.slots.clone(),
+            now: now.slots.clone(),
+            hash_before: before.hash.clone(),
+            hash: now.hash.clone(),
+            other_hash: self.other_hash.clone(),
+            rules: Arc::new(rules(&before.plan, &now.plan)),
         })
     }
 

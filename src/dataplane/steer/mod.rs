@@ -7,6 +7,7 @@
 //! While a change is under way ([`owner::Stage`]) a packet may have a former owner besides its new one. The new one asks
 //! it, by sending the packet itself there, before it takes the packet for a new connection's.
 
+pub mod client_hash;
 pub mod moving;
 pub mod owner;
 pub mod peers;
@@ -21,10 +22,13 @@ use super::frame::Frame;
 use super::marks::Headers;
 use super::reassemble::Fragment;
 use super::related::{key_of, mirrored};
-use crate::model::{DropReason, InterfaceId, Protocol, ServiceId, WorkerId};
+use crate::model::{DropReason, InterfaceId, PortId, Protocol, ServiceId, WorkerId};
 use crate::tables::connections::Key;
 use crate::wire::quoted::{Quoted, Tunnelled};
 use std::net::IpAddr;
+
+/// One in so many packets that are handed over is looked at more closely.
+const COMPARE_EVERY: u64 = 16;
 
 /// How the packets came here that are being processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -93,7 +97,11 @@ impl<F: Frame> Director<F> {
         }
         let Some(claim) = self.claim(&mut frame, packet) else { return Ok(Some(frame)) };
         let steering = &self.snapshot.steering;
-        match verdict(self.worker, steering.stage, steering.owners(&claim), self.arrival) {
+        let verdict = verdict(self.worker, steering.stage, steering.owners(&claim), self.arrival);
+        if let (Verdict::Goes(_, Mark::Handed), Arrival::Fresh) = (verdict, self.arrival) {
+            self.compare_hashes(packet.port, &claim);
+        }
+        match verdict {
             Verdict::Ours => Ok(Some(frame)),
             Verdict::Goes(to, Mark::Answered) => {
                 self.send_template_ahead(&frame, packet, to)?;
@@ -101,6 +109,16 @@ impl<F: Frame> Director<F> {
             }
             Verdict::Goes(to, mark) => self.hand_over(to, frame, packet, mark).map(|()| None),
             Verdict::Stray => Err(DropReason::Stray),
+        }
+    }
+
+    /// Of some packets that came to another worker than theirs: whether the other hash would have it that they are ours.
+    fn compare_hashes<A: Family>(&self, port: PortId, claim: &Claim<A>) {
+        let counters = self.counters.of_port(port);
+        if counters.elsewhere.get().is_multiple_of(COMPARE_EVERY) {
+            counters.compared.add(1);
+            let is_ours = self.snapshot.steering.owner_by_other_hash(claim) == self.worker;
+            counters.as_other_hash.add(is_ours.into());
         }
     }
 

@@ -9,6 +9,7 @@
 //!
 //! Fragments show no ports: who reassembles them follows from what they have in common.
 
+use super::client_hash::{ClientHash, Input};
 use super::policy::{Policy, slot_of_other};
 use crate::dataplane::marks::Marks;
 use crate::dataplane::reassemble::DatagramKey;
@@ -16,8 +17,7 @@ use crate::dataplane::snapshot::Directory;
 use crate::model::{Protocol, ServiceId, SlotTable, WorkerId};
 use crate::tables::connections::{Key, ports};
 use crate::wire::address::Address;
-use crate::wire::rss_key::RssKeys;
-use crate::wire::toeplitz::{RssKey, Toeplitz};
+use crate::wire::toeplitz::RssKey;
 use hashbrown::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
@@ -67,12 +67,16 @@ pub struct Steering {
     pub stage: Stage,
     pub before: Arc<SlotTable>,
     pub now: Arc<SlotTable>,
-    pub hash: Arc<Toeplitz>,
+    pub hash_before: Arc<ClientHash>,
+    pub hash: Arc<ClientHash>,
+    /// By which a port may spread packets that come to others than their owners; those are counted.
+    pub other_hash: Arc<ClientHash>,
     pub rules: Arc<Rules>,
 }
 
-/// Under the default key, as ports to clients have it.
-static DEFAULT: LazyLock<Arc<Toeplitz>> = LazyLock::new(|| Arc::new(Toeplitz::new(&RssKey(RssKeys::default().source))));
+/// Under the default key.
+static DEFAULT: LazyLock<Arc<ClientHash>> =
+    LazyLock::new(|| Arc::new(ClientHash::new(&RssKey::MICROSOFT, Input::default())));
 
 impl Default for Steering {
     /// Everything is the first worker's.
@@ -82,7 +86,9 @@ impl Default for Steering {
             stage: Stage::Settled,
             before: Arc::default(),
             now: Arc::default(),
+            hash_before: DEFAULT.clone(),
             hash: DEFAULT.clone(),
+            other_hash: DEFAULT.clone(),
             rules: Arc::default(),
         }
     }
@@ -126,8 +132,13 @@ impl Steering {
         let now = self.now.worker_of(rule.now.slot(&self.hash, client, port));
         match self.stage {
             Stage::Settled => Owners { before: now, now },
-            _ => Owners { before: self.before.worker_of(rule.before.slot(&self.hash, client, port)), now },
+            _ => Owners { before: self.before.worker_of(rule.before.slot(&self.hash_before, client, port)), now },
         }
+    }
+
+    /// The owner if the other hash were the one.
+    pub fn owner_by_other_hash<A: Address>(&self, claim: &Claim<A>) -> WorkerId {
+        self.now.worker_of(claim.rule.now.slot(&self.other_hash, claim.client, claim.port))
     }
 
     /// The worker that puts the packet together which fragments with this key are of.
@@ -137,9 +148,9 @@ impl Steering {
         let folded = destination
             .chunks_exact(4)
             .fold(key.id, |id, word| id ^ u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
-        let slot = slot_of_other(&self.hash, key.source, folded);
-        let table = if self.stage == Stage::Announced { &self.before } else { &self.now };
-        table.worker_of(slot)
+        let (table, hash) =
+            if self.stage == Stage::Announced { (&self.before, &self.hash_before) } else { (&self.now, &self.hash) };
+        table.worker_of(slot_of_other(hash, key.source, folded))
     }
 
     /// As [`Rules::directory`] knows it; `mark`: 0 for none.

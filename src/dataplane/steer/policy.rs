@@ -1,8 +1,8 @@
 //! What of a client says which slot its connections belong to.
 
+use super::client_hash::ClientHash;
 use crate::model::{ClientMask, Slot};
 use crate::wire::address::Address;
-use crate::wire::toeplitz::Toeplitz;
 
 /// What is hashed, from the finest to the coarsest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -30,50 +30,28 @@ impl Policy {
 
     /// The slot of a client's connection.
     #[inline]
-    pub fn slot<A: Address>(self, hash: &Toeplitz, client: A, port: [u8; 2]) -> Slot {
+    pub fn slot<A: Address>(self, hash: &ClientHash, client: A, port: [u8; 2]) -> Slot {
         match self {
-            Self::Connection => Slot::of_hash(hash_with_port(hash, client, port)),
-            Self::Network(mask) => Slot::of_hash(hash_network(hash, mask.apply(client))),
+            Self::Connection => Slot::of_hash(hash.of_connection(client, port)),
+            Self::Network(mask) => Slot::of_hash(hash.of_network(mask.apply(client))),
             Self::Service(slot) => slot,
         }
     }
 }
 
-/// As a port to clients hashes under the same key: the packet's source, and its port behind both addresses. The key ignores
-/// the rest (`wire/rss_key.rs`).
-#[inline(always)]
-fn hash_with_port<A: Address>(hash: &Toeplitz, client: A, port: [u8; 2]) -> u32 {
-    hash_address(hash, client) ^ hash.part(2 * A::LEN, &port)
-}
-
-#[inline(always)]
-fn hash_address<A: Address>(hash: &Toeplitz, client: A) -> u32 {
-    let mut input = [0; 16];
-    client.write(&mut input);
-    hash.part(0, &input[..A::LEN])
-}
-
-/// A NIC, which hashes ports as well, does not agree with this anyway: of IPv6 all four words count, also those that the key
-/// ignores, as networks differ there.
-#[inline(always)]
-fn hash_network<A: Address>(hash: &Toeplitz, network: A) -> u32 {
-    let mut input = [0; 16];
-    network.write(&mut input);
-    input[..A::LEN].chunks_exact(4).fold(0, |sum: u32, word| sum.rotate_left(3) ^ hash.part(0, word))
-}
-
 /// The slot of what has no connection to tell, as fragments: by its source and some number.
-pub fn slot_of_other<A: Address>(hash: &Toeplitz, source: A, number: u32) -> Slot {
+pub fn slot_of_other<A: Address>(hash: &ClientHash, source: A, number: u32) -> Slot {
     let folded = (number ^ number >> 16) as u16;
-    Slot::of_hash(hash_with_port(hash, source, folded.to_be_bytes()))
+    Slot::of_hash(hash.of_connection(source, folded.to_be_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataplane::steer::client_hash::Input;
     use crate::wire::address::Ip4;
     use crate::wire::rss_key::RssKeys;
-    use crate::wire::toeplitz::RssKey;
+    use crate::wire::toeplitz::{RssKey, Toeplitz};
     use proptest::prelude::*;
     use std::net::Ipv4Addr;
 
@@ -92,10 +70,16 @@ mod tests {
     proptest! {
         #[test]
         fn a_port_to_clients_finds_the_same_slot(client: u32, server: [u8; 4], ports: [[u8; 2]; 2]) {
-            let hash = Toeplitz::new(&RssKey(RssKeys::default().source));
             let client = Ip4::from(Ipv4Addr::from_bits(client));
-            let packet = [&client.octets()[..], &server, &ports[0], &ports[1]].concat();
-            let of_nic = Slot::of_hash(hash.hash::<12>(packet.as_slice().try_into().unwrap()));
+            let tuple = [&client.octets()[..], &server, &ports[0], &ports[1]].concat();
+            let source = [&client.octets()[..], &ports[0]].concat();
+            let ours = RssKey(RssKeys::default().source);
+            let of_nic = Slot::of_hash(Toeplitz::new(&ours).hash::<12>(tuple.as_slice().try_into().unwrap()));
+            let hash = ClientHash::new(&RssKey::MICROSOFT, Input::Tuple);
+            prop_assert_eq!(Policy::Connection.slot(&hash, client, ports[0]), of_nic);
+            let microsoft = Toeplitz::new(&RssKey::MICROSOFT);
+            let of_nic = Slot::of_hash(microsoft.hash::<6>(source.as_slice().try_into().unwrap()));
+            let hash = ClientHash::new(&RssKey::MICROSOFT, Input::Source);
             prop_assert_eq!(Policy::Connection.slot(&hash, client, ports[0]), of_nic);
         }
 
@@ -103,7 +87,7 @@ mod tests {
         fn a_join_keeps_together_what_either_keeps_together(
             (a, b) in (any_policy(), any_policy()), clients in any::<[(u32, [u8; 2]); 2]>(),
         ) {
-            let hash = Toeplitz::new(&RssKey::MICROSOFT);
+            let hash = ClientHash::new(&RssKey::MICROSOFT, Input::Tuple);
             let joined = a.join(b);
             prop_assert_eq!(joined, b.join(a));
             prop_assert_eq!(joined.join(a), joined);

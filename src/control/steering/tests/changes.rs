@@ -3,6 +3,7 @@
 use super::lab::*;
 use crate::control::api::Rebalance;
 use crate::dataplane::tests::packets::*;
+use crate::model::PortCounters;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddrV4;
 
@@ -229,4 +230,30 @@ fn templates_move_with_their_connections_and_before_new_ones() {
         check_exchanged(&workers.sent(), &servers, 1);
         assert_eq!((workers.drops(), workers.sum(|c| c.connections_lost.get())), (vec![], 0));
     }
+}
+
+#[test]
+fn where_ports_hash_sources_alone_owners_come_to_follow_from_that_and_nothing_is_handed_over() {
+    let mut workers = Workers::new(4, &web("dr"), 11);
+    let clients = 0..3000;
+    let of_port = |workers: &Workers, of: fn(&PortCounters) -> u64| workers.sum(|c| of(c.of_port(CLIENT_SIDE)));
+    let play = |workers: &mut Workers, flags| {
+        for n in clients.clone() {
+            workers.client_sends_by_source(client(n), tcp(client(n), at(VIP), flags));
+            workers.turn();
+        }
+        workers.settle();
+        assert_eq!(workers.sent().len(), clients.len(), "{:?}", workers.drops());
+    };
+    play(&mut workers, SYN);
+    let elsewhere = of_port(&workers, |port| port.elsewhere.get());
+    assert!(elsewhere > 2000, "three of four");
+    let compared = of_port(&workers, |port| port.compared.get());
+    assert!(compared > 100, "one in sixteen");
+    assert_eq!(of_port(&workers, |port| port.as_other_hash.get()), compared);
+    workers.change_hash();
+    workers.settle();
+    play(&mut workers, ACK);
+    assert_eq!(of_port(&workers, |port| port.elsewhere.get()), elsewhere, "they are where they come in");
+    assert_eq!(workers.sum(|c| c.connections_created.get()), clients.len() as u64);
 }

@@ -6,11 +6,13 @@ use crate::control::config::Config;
 use crate::control::state::{Opened, ServiceEdit, State};
 use crate::dataplane::director::{Director, Parameters};
 use crate::dataplane::snapshot::Snapshot;
+use crate::dataplane::steer::client_hash::{ClientHash, Input};
 use crate::dataplane::steer::owner::Steering;
 use crate::dataplane::steer::peers::mesh;
 use crate::dataplane::tests::packets::{Datagram, Seen};
 use crate::dataplane::vec_frame::{VecFrame, VecOutlet};
 use crate::model::*;
+use crate::wire::address::Ip4;
 use crate::wire::toeplitz::RssKey;
 use arrayvec::ArrayVec;
 use std::collections::{HashMap, VecDeque};
@@ -123,8 +125,20 @@ impl Workers {
         self.receive_bytes(port, &datagram.bytes());
     }
 
+    /// A client's frame comes in where a port has it that hashes sources alone.
+    pub fn client_sends_by_source(&mut self, client: SocketAddrV4, datagram: Datagram) {
+        let hash = ClientHash::new(&RssKey::MICROSOFT, Input::Source);
+        let hash = hash.of_connection(Ip4::from(*client.ip()), client.port().to_be_bytes());
+        let worker = self.steerer.slots().worker_of(Slot::of_hash(hash)).index();
+        self.receive_at(worker, CLIENT_SIDE, &Datagram { to_mac: CLIENT_SIDE_MAC, ..datagram }.bytes());
+    }
+
     pub fn receive_bytes(&mut self, port: PortId, bytes: &[u8]) {
         let worker = self.random(self.directors.len());
+        self.receive_at(worker, port, bytes);
+    }
+
+    fn receive_at(&mut self, worker: usize, port: PortId, bytes: &[u8]) {
         let mut frames: ArrayVec<_, 64> = [VecFrame::new(bytes)].into_iter().collect();
         self.directors[worker].process(port, &mut frames, self.now, &mut self.outs[worker]);
         self.directors[worker].send_parcels();
@@ -216,6 +230,10 @@ impl Workers {
         let workers = self.directors.len() as u16;
         let slots = rebalanced(self.steerer.slots(), workers, wish).unwrap();
         self.queue.extend(self.steerer.rebalance(&self.latest, slots));
+    }
+
+    pub fn change_hash(&mut self) {
+        self.queue.extend(self.steerer.change_hash(&self.latest));
     }
 
     pub fn sum(&self, of: impl Fn(&WorkerCounters) -> u64) -> u64 {

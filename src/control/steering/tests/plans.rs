@@ -21,7 +21,7 @@ fn state(services: &str) -> State {
 }
 
 fn plan(services: &str) -> Plan {
-    Steerer::new(4, &RssKey::MICROSOFT, state(services).snapshot()).plan
+    Steerer::new(4, &RssKey::MICROSOFT, state(services).snapshot()).order.plan
 }
 
 fn service(address: &str, rest: &str, servers: &[&str]) -> String {

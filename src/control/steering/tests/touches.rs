@@ -6,7 +6,9 @@
 use super::lab::*;
 use crate::control::api::Rebalance;
 use crate::control::state::ServiceEdit;
+use crate::dataplane::steer::client_hash::ClientHash;
 use crate::dataplane::steer::owner::{Stage, Steering};
+use crate::dataplane::steer::policy::Policy;
 use crate::dataplane::tests::packets::*;
 use crate::wire::address::Ip4;
 use proptest::prelude::*;
@@ -29,6 +31,8 @@ enum Event {
         slots: std::ops::Range<u16>,
         to: u16,
     },
+    /// Ports turned out to hash otherwise.
+    Hash,
     Persistent(bool),
     Strict(bool),
 }
@@ -43,6 +47,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => worker().prop_map(Event::TakenOff),
         1 => Just(Event::GivenBack),
         1 => (0..64_u16, 1..64_u16, worker()).prop_map(|(from, n, to)| Event::Moved { slots: from..from + n, to }),
+        1 => Just(Event::Hash),
         1 => any::<bool>().prop_map(Event::Persistent),
         1 => any::<bool>().prop_map(Event::Strict),
     ]
@@ -52,10 +57,10 @@ fn event() -> impl Strategy<Value = Event> {
 fn owners(steering: &Steering, client: SocketAddrV4) -> (usize, usize) {
     let rules = &steering.rules;
     let rule = rules.services[rules.directory.services[&key()].index()];
-    let slot_by = |policy: crate::dataplane::steer::policy::Policy| {
-        policy.slot(&steering.hash, Ip4::from(*client.ip()), client.port().to_be_bytes())
-    };
-    let (before, now) = (steering.before.worker_of(slot_by(rule.before)), steering.now.worker_of(slot_by(rule.now)));
+    let slot_by =
+        |policy: Policy, hash: &ClientHash| policy.slot(hash, Ip4::from(*client.ip()), client.port().to_be_bytes());
+    let before = steering.before.worker_of(slot_by(rule.before, &steering.hash_before));
+    let now = steering.now.worker_of(slot_by(rule.now, &steering.hash));
     (before.index(), now.index())
 }
 
@@ -118,6 +123,7 @@ impl Play {
             Event::Moved { slots, to } => {
                 self.workers.rebalance(&Rebalance { slots: slots.collect(), to: Some(to), from: None });
             }
+            Event::Hash => self.workers.change_hash(),
             Event::Persistent(on) => self.workers.persist(key(), on.then_some(300)),
             Event::Strict(on) => {
                 let edit = ServiceEdit { strict: Some(on), ..ServiceEdit::default() };

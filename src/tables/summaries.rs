@@ -16,6 +16,9 @@ pub trait Summary: Copy + PartialEq {
     fn join(self, other: Self) -> Self;
 }
 
+/// Nodes before this one are in use all the time: some cache lines.
+const UPPERMOST: usize = 64;
+
 /// Entries and their summaries.
 #[derive(Clone, Debug)]
 pub struct Summaries<T> {
@@ -55,11 +58,16 @@ impl<T: Summary> Summaries<T> {
         self.node(1)
     }
 
-    /// Asks for the memory of an entry that is going to change.
-    #[inline(always)]
+    /// Asks for the memory of an entry that is going to change, and of the summaries above it but for the uppermost, which
+    /// every change needs and are there.
+    #[inline]
     pub fn prefetch(&self, index: usize) {
-        if let Some(node) = self.nodes.get(self.first.saturating_add(index)) {
+        let mut at = self.first.saturating_add(index);
+        while at >= UPPERMOST
+            && let Some(node) = self.nodes.get(at)
+        {
             prefetch(node);
+            at /= 2;
         }
     }
 

@@ -36,6 +36,8 @@ METHODS = ("nat", "dr", "tun")
 BOOT_S, COMMAND_S, FRAME_S = 400, 120, 60
 HUGE_PAGES, FREE_PAGES = 96, "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
 SYN, ACK, PSH, SYN_ACK = 0x02, 0x10, 0x08, 0x12
+# of clients
+FIRST_PORT = 40000
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Driver:
     queues: int = 1
     # the largest MTU that is tried
     jumbo: int = 4000
+    # what is said of a port with a worker a queue
+    steering: str = "one worker"
 
 
 VIRTIO = ("disable-legacy=on", "iommu_platform=on", "ats=on")
@@ -59,8 +63,8 @@ DRIVERS = {
     # DPDK's driver asks for one buffer a frame, and QEMU keeps to that
     "vmxnet3": Driver("vmxnet3", "net_vmxnet3", jumbo=1900),
     "virtio": Driver("virtio-net-pci", "net_virtio", VIRTIO),
-    "virtio-mq": Driver("virtio-net-pci", "net_virtio", TWO_QUEUES, 2),
-    "virtio-rss": Driver("virtio-net-pci", "net_virtio", (*TWO_QUEUES, "rss=on"), 2),
+    "virtio-mq": Driver("virtio-net-pci", "net_virtio", TWO_QUEUES, 2, steering="software hand-off"),
+    "virtio-rss": Driver("virtio-net-pci", "net_virtio", (*TWO_QUEUES, "rss=on"), 2, steering="aligned"),
 }
 SIDES = ("client", "server")
 FIRST_SLOT = 0x10
@@ -76,6 +80,11 @@ class Setup:
     macs: tuple = (None, None)
     # the NIC of each side
     nics: tuple = (0, 1)
+    workers: int = 1
+    # the sides that have clients
+    clients: tuple = (0, 1)
+    # connections of each method, besides those whose packets are of all kinds
+    more: int = 0
 
 
 def setups(driver):
@@ -85,6 +94,10 @@ def setups(driver):
     if driver.queues == 1:
         # of two MAC addresses the NIC can have one: it has to receive everything
         yield Setup("one arm, VLANs, own MACs", vlans=vlans, macs=macs, nics=(0, 0))
+    else:
+        # with clients on both sides, nothing that a port hashes would do for all that comes
+        for side in (0, 1):
+            yield Setup(f"two workers, clients on NIC {side}", workers=2, clients=(side,), more=16)
 
 
 class Failed(Exception):
@@ -125,14 +138,15 @@ def pci(number, side):
 def configuration(number, setup):
     """What stands in the guest's pollux.toml for the NICs of the driver with that number."""
     text = f'[dpdk]\neal_args = ["-a", "{pci(number, 0)}", "-a", "{pci(number, 1)}"]\n'
-    text += '[workers]\ncores = [0]\nidle = "sleep"\n[connections]\ncapacity_per_worker = 10000\n'
+    text += f'[workers]\ncores = {list(range(setup.workers))}\nidle = "sleep"\n'
+    text += "[connections]\ncapacity_per_worker = 10000\n"
     for side, name in enumerate(SIDES):
         device = pci(number, setup.nics[side])
         text += f'[[port]]\nname = "{name}"\ndevice = "{device}"\naddresses = ["{director(side)}/24"]\n'
         text += f"mtu = {setup.mtu}\n"
         text += f"vlan = {setup.vlans[side]}\n" if setup.vlans[side] else ""
         text += f'mac = "{setup.macs[side]}"\n' if setup.macs[side] else ""
-    for side in (0, 1):
+    for side in setup.clients:
         for method in METHODS:
             mapped = {"nat": (8080, 5300)}.get(method, (80, 53))
             for protocol, port, real in zip(("tcp", "udp"), (80, 53), mapped):
@@ -179,7 +193,7 @@ class NicLab(Lab):
         return "".join(log.read_text(errors="replace")[-4000:] for log in self.dir.glob("*.log"))
 
     def _command(self):
-        yield from "qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m 640".split()
+        yield from "qemu-system-x86_64 -accel tcg -cpu max -smp 2 -m 640".split()
         yield from "-nodefaults -no-user-config -display none -no-reboot".split()
         yield from "-M q35,kernel-irqchip=split -device intel-iommu,intremap=on,device-iotlb=on".split()
         yield from ("-kernel", self.kernel, "-initrd", self.initramfs, "-append")
@@ -265,14 +279,22 @@ class Pollux:
             raise Failed(f"pollux did not start\n{self.log()}")
         return code == 0 and all(port["link_up"] for port in json.loads(text))
 
-    def looks_right(self):
-        """What Pollux says of its ports and drops, now that the frames are through."""
-        for port in json.loads(self.show("ports", "--json")):
-            want = DRIVERS[self.lab.names[self.number]].dpdk
-            if port["driver"] != want or not port["rx_packets"] or not port["tx_packets"]:
-                raise Failed(f"not a port of {want} with traffic: {port}")
+    def looks_right(self, connections):
+        """What Pollux says of its ports, workers and drops, now that the frames of so many connections are through."""
+        driver = DRIVERS[self.lab.names[self.number]]
+        for side, port in enumerate(json.loads(self.show("ports", "--json"))):
+            if port["driver"] != driver.dpdk or not port["rx_packets"] or not port["tx_packets"]:
+                raise Failed(f"not a port of {driver.dpdk} with traffic: {port}")
             if any(port[count] for count in ("rx_missed", "rx_errors", "tx_errors")):
                 raise Failed(f"the port has lost frames: {port}")
+            want = driver.steering if self.setup.workers > 1 else "one worker"
+            # without RSS, the kernel's tap has answers come by the queue that their requests left by
+            by_chance = want == "software hand-off" and side not in self.setup.clients
+            if port["steering"] != want and not by_chance:
+                raise Failed(f"the port's steering is not {want}: {port}")
+        workers = json.loads(self.show("workers", "--json"))
+        if sum(worker["connections_created"] for worker in workers) != connections:
+            raise Failed(f"{connections} connections were not scheduled once each: {workers}")
         drops = {row["reason"]: row["count"] for row in json.loads(self.show("drops", "--json")) if row["count"]}
         if drops:
             raise Failed(f"Pollux has dropped packets: {drops}")
@@ -345,17 +367,27 @@ class Exchange:
         self.near, self.far, self.method, self.setup = sides[client_side], sides[1 - client_side], method, setup
         self.client, self.vip, self.server = client(client_side), vip(client_side, method), server(1 - client_side)
         self.outer = director(1 - client_side)
+        self.connections = 0
         self.room = setup.mtu - 20 - (20 if method == "tun" else 0)
 
     def play(self):
         for address in (self.vip, director(self.near.side)):
             if (mac := self.near.ask_arp(address)) != self.near.director:
                 raise Failed(f"ARP for {address} is answered with {mac}, not {self.near.director}")
-        for port, make in enumerate((tcp, udp, udp_without_checksum), 40000):
-            for payload in (b"", b"odd", b"x" * 1000, bytes(i * 7 % 251 for i in range(self.room - make.header))):
-                self.there(port, make, payload)
-                if self.method == "nat":
-                    self.back(port, make, payload)
+        for make in (tcp, udp, udp_without_checksum):
+            most = bytes(i * 7 % 251 for i in range(self.room - make.header))
+            self.connect(make, b"", b"odd", b"x" * 1000, most)
+        for _ in range(self.setup.more):
+            self.connect(tcp, b"")
+
+    def connect(self, make, *payloads):
+        """A connection of its own, and its packets."""
+        port = FIRST_PORT + self.connections
+        self.connections += 1
+        for payload in payloads:
+            self.there(port, make, payload)
+            if self.method == "nat":
+                self.back(port, make, payload)
 
     def there(self, port, make, payload):
         what = f"{self.method}: {make.__name__} with {len(payload)} bytes to the server"
@@ -381,7 +413,7 @@ class Exchange:
 
 def tcp(source, destination, sport, dport, payload):
     """A segment: of a handshake when it carries nothing."""
-    from_client = sport >= 40000
+    from_client = sport >= FIRST_PORT
     flags = ACK | PSH if payload else SYN if from_client else SYN_ACK
     return packets.tcp(source, destination, sport, dport, flags, payload)
 
@@ -411,12 +443,15 @@ def run(lab, number, name, setup):
             sides = [Side(lab, number, side, setup) for side in (0, 1)]
             for side in sides:
                 wires.enter_context(side.wire)
+            connections = 0
             for method in METHODS:
-                for side in (0, 1):
-                    Exchange(sides, method, side, setup).play()
+                for side in setup.clients:
+                    exchange = Exchange(sides, method, side, setup)
+                    exchange.play()
+                    connections += exchange.connections
                 print(f"{line}{method:5}ok", flush=True)
-            pollux.looks_right()
-            if setup.name == "plain":
+            pollux.looks_right(connections)
+            if setup.name == "plain" or setup.workers > 1:
                 print(pollux.show("ports"), flush=True)
     except Failed as error:
         print(f"{line}failed: {error}", flush=True)

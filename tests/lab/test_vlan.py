@@ -4,6 +4,7 @@ interfaces, so the client here is played frame by frame."""
 import base
 import packets
 from lab import CLIENT, MACS, VIP
+from workers import SEVERAL, Workers
 
 VLAN = 100
 MINE, DIRECTORS = MACS["client", "eth0"], MACS["director", "client"]
@@ -25,11 +26,14 @@ class Vlan(base.PolluxCase):
         self.assertEqual(self.vlans_that_answer_arp(VLAN + 1), [])
 
     def test_a_request_on_the_vlan_is_answered_on_the_vlan(self):
-        datagram = packets.udp(CLIENT, VIP, 40000, 5353, b"tagged")
-        request = packets.ipv4(CLIENT, VIP, packets.UDP, datagram)
         with packets.Wire(self.lab, "client") as wire:
-            wire.send(packets.ethernet(DIRECTORS, MINE, packets.ETH_IPV4, request, VLAN))
-            answer = self.wait_answering_arp(wire, lambda f: f.ip and f.ip.source == VIP)
+            self.ask(wire, 40000)
+
+    def ask(self, wire, port):
+        datagram = packets.udp(CLIENT, VIP, port, 5353, b"tagged")
+        request = packets.ipv4(CLIENT, VIP, packets.UDP, datagram)
+        wire.send(packets.ethernet(DIRECTORS, MINE, packets.ETH_IPV4, request, VLAN))
+        answer = self.wait_answering_arp(wire, lambda f: f.ip and f.ip.source == VIP and f.ip.dport == port)
         self.assertIsNotNone(answer, "no answer came")
         self.assertEqual((answer.vlan, answer.destination), (VLAN, MINE))
         self.assertRegex(answer.ip.data, b"rs[123]:tagged")
@@ -44,3 +48,17 @@ class Vlan(base.PolluxCase):
                 reply = packets.arp(2, MINE, CLIENT, frame.arp.sender_mac, frame.arp.sender)
                 wire.send(packets.ethernet(frame.source, MINE, packets.ETH_ARP, reply, VLAN))
         return None
+
+
+class VlanOfSeveralWorkers(Workers, Vlan):
+    changes = (*Vlan.changes, *SEVERAL)
+
+    def test_every_client_is_answered_through_whichever_worker(self):
+        before = self.created()
+        with packets.Wire(self.lab, "client") as wire:
+            # far apart: neighbouring ports are often of one worker
+            for port in range(20500, 60500, 1000):
+                self.ask(wire, port)
+        self.assertEqual(self.created() - before, 40)
+        self.assertGreater(min(worker["connections_created"] for worker in self.workers()), 0)
+        self.check_steered()

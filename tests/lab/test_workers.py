@@ -1,32 +1,23 @@
 """Four workers on two cores, each port with four pairs of queues over which the kernel spreads packets as it likes: the
 same results as with one worker."""
 
-import os
 import pathlib
 import re
 import time
 
 import base
 import lab as lab_module
-from lab import SERVERS
 from methods import URL, Download, Methods
+from workers import FOUR_WORKERS, SEVERAL, Workers
 
-CORES = sorted(os.sched_getaffinity(0))[:2]
-# each core twice, also on a machine with one
-FOUR = ", ".join(str(core) for core in sorted((CORES + CORES)[:2] * 2))
-SEVERAL = (
-    ("cores = [1] ", f"cores = [{FOUR}] "),
-    ("iface=client", "iface=client,qpairs=4"),
-    ("iface=server", "iface=server,qpairs=4"),
-)
 # a port with fewer queues than workers is polled by some and served by all
 FEW_QUEUES = (
-    ("cores = [1] ", f"cores = [{FOUR}] "),
+    FOUR_WORKERS,
     ("iface=client", "iface=client,qpairs=2"),
 )
 
 
-class Several(base.PolluxCase):
+class Several(Workers, base.PolluxCase):
     changes = SEVERAL
 
     # of what holds for every method, what does not count on which server a turn falls
@@ -43,34 +34,16 @@ class Several(base.PolluxCase):
     test_reloads_under_load_fail_no_request = Methods.test_reloads_under_load_fail_no_request
     test_ttl_1_is_answered_with_time_exceeded = Methods.test_ttl_1_is_answered_with_time_exceeded
 
-    def workers(self):
-        return self.lab.show("workers")
-
-    def created(self):
-        return sum(worker["connections_created"] for worker in self.workers())
-
     def persist(self, *changes):
         """The TCP service persistent, by a reload."""
         self.addCleanup(self.reload)
         self.reload(("scheduler = \"rr\"\n\n# NAT", "scheduler = \"rr\"\npersistence_timeout_s = 60\n\n# NAT"), *changes)
-
-    def when_settled(self, *words):
-        """A command that is refused while connections are still moving."""
-        lab_module.wait_until(lambda: self.lab.ctl(*words, check=False).returncode == 0, f"{words} is refused")
 
     def several_downloads(self, count):
         self.lab.big_file()
         downloads = [Download(self) for _ in range(count)]
         lab_module.wait_until(lambda: all(download.begun() for download in downloads), "a download did not start")
         return downloads
-
-    def check_steered(self):
-        """Every packet got to its owner, and every connection was scheduled once."""
-        workers = self.workers()
-        self.assertGreater(sum(worker["handed_over"] for worker in workers), 0)
-        drops = {row["reason"]: row["count"] for row in self.lab.show("drops")}
-        self.assertEqual((drops["stray"], drops["internal"]), (0, 0))
-        self.assertEqual([worker["connections_lost"] for worker in workers], [0] * len(workers))
 
     def test_every_worker_has_connections_and_the_listing_shows_all(self):
         self.start_afresh()

@@ -88,6 +88,11 @@ impl Mailbox {
         self.requests.push(request)
     }
 
+    /// Whether a request would be taken.
+    pub fn has_room(&mut self) -> bool {
+        self.requests.room(1) > 0
+    }
+
     pub fn answer(&mut self) -> Option<Reply> {
         self.replies.pop()
     }

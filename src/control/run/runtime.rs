@@ -180,7 +180,9 @@ impl Running {
     }
 
     fn send_snapshot(&mut self) {
-        if self.unacknowledged > 0 || self.moving > 0 {
+        // what all workers do not take at once would part them for good
+        let have_room = self.workers.iter_mut().all(|worker| worker.mailbox.has_room());
+        if self.unacknowledged > 0 || self.moving > 0 || !have_room {
             return;
         }
         if self.steps.is_empty()
@@ -193,7 +195,6 @@ impl Running {
         self.sent = snapshot.version;
         self.moving = if moves { self.workers.len() } else { 0 };
         for worker in &mut self.workers {
-            // one snapshot is under way at a time, so there is room
             if worker.mailbox.ask(Request::Snapshot(snapshot.clone())).is_ok() {
                 self.unacknowledged += 1;
             }

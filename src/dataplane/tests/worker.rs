@@ -234,3 +234,12 @@ fn nobody_reads_for_a_while(first: usize) {
     assert!(asked >= 16, "{asked}: both queues were full");
     assert_eq!(answered, asked);
 }
+
+#[test]
+fn a_mailbox_says_whether_it_has_room() {
+    let (mut mailbox, _desk) = mailbox();
+    while mailbox.has_room() {
+        assert!(mailbox.ask(Request::LinkUp(PortId(0))).is_ok());
+    }
+    assert!(mailbox.ask(Request::Stop).is_err());
+}

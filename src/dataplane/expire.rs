@@ -34,16 +34,24 @@ impl<F: Frame> Director<F> {
         while budget > 0 {
             let mut due = ArrayVec::<ConnId, BATCH>::new();
             let more = self.collect_due::<A>(now, &mut budget, &mut due);
-            let connections = self.connections.table::<A>();
-            let removals: ArrayVec<Removal, BATCH> = due.iter().map(|id| connections.removal(*id)).collect();
-            removals.iter().for_each(|removal| connections.prefetch_removal(*removal));
-            due.iter().for_each(|id| self.destinations.prefetch(connections.get(*id).dest));
-            for removal in removals {
-                self.expire_or_keep::<A>(removal, now, out);
+            if !due.is_empty() {
+                self.expire_together::<A>(&due, now, out);
             }
             if !more {
                 return;
             }
+        }
+    }
+
+    #[inline]
+    fn expire_together<A: Family>(&mut self, due: &[ConnId], now: Tick, out: &mut impl Outlet<F>) {
+        let connections = self.connections.table::<A>();
+        let mut removals = ArrayVec::<Removal, BATCH>::new();
+        removals.extend(due.iter().take(BATCH).map(|id| connections.removal(*id)));
+        removals.iter().for_each(|removal| connections.prefetch_removal(*removal));
+        due.iter().for_each(|id| self.destinations.prefetch(connections.get(*id).dest));
+        for removal in &removals {
+            self.expire_or_keep::<A>(*removal, now, out);
         }
     }
 
@@ -62,6 +70,7 @@ impl<F: Frame> Director<F> {
     }
 
     /// Others may still depend on it; then it lives on for a while (ip_vs_conn_expire).
+    #[inline]
     fn expire_or_keep<A: Family>(&mut self, removal: Removal, now: Tick, out: &mut impl Outlet<F>) {
         let connections = self.connections.table_mut::<A>();
         let id = removal.id;

@@ -65,6 +65,13 @@ pub struct DestCounters {
 }
 const _: () = assert!(size_of::<DestCounters>() == 64);
 
+impl DestCounters {
+    #[inline(always)]
+    pub fn connections_that_are(&self, inactive: bool) -> &Gauge {
+        if inactive { &self.inactive } else { &self.active }
+    }
+}
+
 /// What one worker counts of its ring to another one.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]

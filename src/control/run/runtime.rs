@@ -35,6 +35,9 @@ use std::task::Poll;
 /// How often links and neighbours are looked at.
 const LOOK_EVERY_MS: u64 = 1000;
 
+/// Owners follow from the other hash at most so often, whatever comes in: all connections move.
+const REHASH_EVERY: Time = Time::from_s(60);
+
 /// What the control thread holds of the running director.
 pub struct Running {
     config_path: PathBuf,
@@ -63,7 +66,8 @@ pub struct Running {
     /// The page each worker was last asked for.
     asked_pages: Vec<Option<ConnectionCursor>>,
     looked: Time,
-    /// By port, what had come in when the hash last changed from which owners follow.
+    /// When the hash last changed from which owners follow, and by port, what had come in until then.
+    rehashed_at: Option<Time>,
     rehashed: Vec<Arrivals>,
     /// What had come in since then when it was last looked at, by all ports that spread packets.
     seen: Arrivals,
@@ -99,6 +103,7 @@ impl Running {
             steerer,
             pages: HashMap::new(),
             looked: Time(0),
+            rehashed_at: None,
             rehashed: vec![Arrivals::default(); devices.len()],
             seen: Arrivals::default(),
             devices,
@@ -252,9 +257,11 @@ impl Running {
         let have_queues = self.devices.iter().zip(&ports).filter(|(device, _)| device.rx_queues > 1);
         let all = have_queues.fold(Arrivals::default(), |sum, (_, arrivals)| sum.plus(*arrivals));
         let recent = all.since(std::mem::replace(&mut self.seen, all));
-        if !recent.fit_other_hash() || self.is_moving() {
+        let is_too_soon = self.rehashed_at.is_some_and(|at| self.looked.since(at) < REHASH_EVERY.0);
+        if !recent.fit_other_hash() || is_too_soon || self.is_moving() {
             return;
         }
+        self.rehashed_at = Some(self.looked);
         self.steps.extend(self.steerer.change_hash(&self.published));
         let hashed = match self.steerer.input() {
             Input::Tuple => "both addresses and ports, under a key made of the configured one",

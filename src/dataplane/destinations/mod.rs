@@ -295,11 +295,7 @@ impl Destinations {
     /// A connection begins.
     pub fn bind(&mut self, id: DestId, inactive: bool) {
         let counters = self.counters(id);
-        if inactive {
-            counters.inactive.increment();
-        } else {
-            counters.active.increment();
-        }
+        counters.connections_that_are(inactive).increment();
         counters.references.increment();
         self.counted(id, Self::judge_more);
     }
@@ -323,11 +319,7 @@ impl Destinations {
     /// A connection ends.
     pub fn unbind(&mut self, id: DestId, inactive: bool) {
         let counters = self.counters(id);
-        if inactive {
-            counters.inactive.decrement();
-        } else {
-            counters.active.decrement();
-        }
+        counters.connections_that_are(inactive).decrement();
         counters.references.decrement();
         self.counted(id, Self::judge_less);
     }

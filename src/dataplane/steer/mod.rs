@@ -16,6 +16,7 @@ mod take_over;
 
 use self::owner::{Claim, Owners, Stage};
 use self::peers::{Mark, Note, Parcel, Peers};
+use self::policy::Policy;
 use super::director::{Director, Packet};
 use super::family::Family;
 use super::frame::Frame;
@@ -113,9 +114,10 @@ impl<F: Frame> Director<F> {
     }
 
     /// Of some packets that came to another worker than theirs: whether the other hash would have it that they are ours.
+    /// Where clients are told apart otherwise than by ports, nothing follows: a stranger could choose what comes elsewhere.
     fn compare_hashes<A: Family>(&self, port: PortId, claim: &Claim<A>) {
         let counters = self.counters.of_port(port);
-        if counters.elsewhere.get().is_multiple_of(COMPARE_EVERY) {
+        if claim.rule.now == Policy::Connection && counters.elsewhere.get().is_multiple_of(COMPARE_EVERY) {
             counters.compared.add(1);
             let is_ours = self.snapshot.steering.owner_by_other_hash(claim) == self.worker;
             counters.as_other_hash.add(is_ours.into());

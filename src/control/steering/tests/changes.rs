@@ -257,3 +257,17 @@ fn where_ports_hash_sources_alone_owners_come_to_follow_from_that_and_nothing_is
     assert_eq!(of_port(&workers, |port| port.elsewhere.get()), elsewhere, "they are where they come in");
     assert_eq!(workers.sum(|c| c.connections_created.get()), clients.len() as u64);
 }
+
+#[test]
+fn what_comes_elsewhere_of_a_persistent_service_says_nothing_of_how_ports_hash() {
+    let mut workers = Workers::new(4, &web("dr"), 12);
+    workers.persist(key(), Some(300));
+    workers.settle();
+    for n in 0..600 {
+        workers.client_sends(tcp(client(n), at(VIP), SYN));
+        workers.turn();
+    }
+    workers.settle();
+    assert!(workers.sum(|c| c.of_port(CLIENT_SIDE).elsewhere.get()) > 100);
+    assert_eq!(workers.sum(|c| c.of_port(CLIENT_SIDE).compared.get()), 0);
+}

@@ -65,6 +65,10 @@ pub trait Frame: Sized {
     /// Asks the processor to fetch the bytes that parsing will look at first.
     fn prefetch(&self) {}
 
+    /// The same for what says where those bytes are, and for what giving the frame back looks at: both are in another
+    /// core's cache when another core received the frame.
+    fn prefetch_descriptor(&self) {}
+
     /// Copies `out.len()` bytes starting at `offset` out of the chain. False when the frame is shorter.
     #[must_use]
     fn copy_out(&self, mut offset: usize, out: &mut [u8]) -> bool {

@@ -74,6 +74,7 @@ impl<F: Frame, Q: Queues<F>> Worker<F, Q> {
     #[inline]
     fn poll(&mut self, now: Time) -> bool {
         let mut processed = 0;
+        self.director.fetch_parcels();
         for queue in 0..self.queues.count() {
             let port = self.queues.receive(queue, &mut self.burst);
             if !self.burst.is_empty() {

@@ -294,13 +294,24 @@ impl Frame for Mbuf {
 
     #[inline]
     fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the invariants above; a prefetch has no effect but on the cache.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let start = field!(self.0, buf_addr).add(usize::from(field!(self.0, data_off)));
-            _mm_prefetch::<_MM_HINT_T0>(start.cast());
-        }
+        // SAFETY: the invariants above.
+        fetch_to_write(unsafe { field!(self.0, buf_addr).add(usize::from(field!(self.0, data_off))) }.cast());
+    }
+
+    #[inline]
+    fn prefetch_descriptor(&self) {
+        let lines = self.0.as_ptr().cast::<i8>();
+        fetch_to_write(lines);
+        fetch_to_write(lines.wrapping_add(64));
+    }
+}
+
+#[inline(always)]
+fn fetch_to_write(line: *const i8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch has no effect but on the cache, wherever it points.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags, readonly));
     }
 }
 

@@ -21,7 +21,7 @@ use super::director::{Director, Packet};
 use super::family::Family;
 use super::frame::Frame;
 use super::marks::Headers;
-use super::reassemble::Fragment;
+use super::reassemble::{Fragment, Whole};
 use super::related::{key_of, mirrored};
 use crate::model::{DropReason, InterfaceId, PortId, Protocol, ServiceId, WorkerId};
 use crate::tables::connections::Key;
@@ -115,7 +115,7 @@ impl<F: Frame> Director<F> {
 
     /// Of some packets that came to another worker than theirs: whether the other hash would have it that they are ours.
     /// Where clients are told apart otherwise than by ports, nothing follows: a stranger could choose what comes elsewhere.
-    fn compare_hashes<A: Family>(&self, port: PortId, claim: &Claim<A>) {
+    fn compare_hashes<A: Family>(&self, port: PortId, claim: &Claim<'_, A>) {
         let counters = self.counters.of_port(port);
         if claim.rule.now == Policy::Connection && counters.elsewhere.get().is_multiple_of(COMPARE_EVERY) {
             counters.compared.add(1);
@@ -153,11 +153,14 @@ impl<F: Frame> Director<F> {
     }
 
     fn hand_over<A>(&mut self, to: WorkerId, frame: F, packet: &Packet<A>, mark: Mark) -> Result<(), DropReason> {
-        let parcel = match self.geometry.take() {
-            Some(geometry) => Parcel::Whole(frame, packet.port, mark, Box::new(geometry)),
-            None => Parcel::Frame(frame, packet.port, mark),
+        let is_sent = match self.geometry.take() {
+            Some(geometry) => {
+                let parcel = Parcel::Whole(Box::new(Whole { frame, geometry }), packet.port, mark);
+                self.peers.send(to, parcel, &self.counters)
+            }
+            None => self.peers.send(to, Parcel::Frame(frame, packet.port, mark), &self.counters),
         };
-        if !self.peers.send(to, parcel, &self.counters) {
+        if !is_sent {
             return Err(DropReason::Internal);
         }
         if self.arrival == Arrival::Fresh {
@@ -166,7 +169,8 @@ impl<F: Frame> Director<F> {
         Ok(())
     }
 
-    fn claim<A: Family>(&self, frame: &mut F, packet: &Packet<A>) -> Option<Claim<A>> {
+    #[inline(always)]
+    fn claim<A: Family>(&self, frame: &mut F, packet: &Packet<A>) -> Option<Claim<'_, A>> {
         if packet.parsed.fragment {
             return None;
         }
@@ -176,7 +180,8 @@ impl<F: Frame> Director<F> {
         self.claim_of(&packet.key, packet)
     }
 
-    fn claim_of<A: Family>(&self, key: &Key<A>, packet: &Packet<A>) -> Option<Claim<A>> {
+    #[inline(always)]
+    fn claim_of<A: Family>(&self, key: &Key<A>, packet: &Packet<A>) -> Option<Claim<'_, A>> {
         let steering = &self.snapshot.steering;
         let marked = if steering.has_marks(&self.snapshot.marks) { self.marked(key, packet) } else { None };
         steering.claim(key, marked)
@@ -199,7 +204,7 @@ impl<F: Frame> Director<F> {
 
     /// An ICMP error is whose the packet is that it is about: sent by the director, to it, or in a tunnel of its.
     #[cold]
-    fn claim_of_quoted<A: Family>(&self, frame: &mut F, packet: &Packet<A>) -> Option<Claim<A>> {
+    fn claim_of_quoted<A: Family>(&self, frame: &mut F, packet: &Packet<A>) -> Option<Claim<'_, A>> {
         let at = self.quote_in(frame, packet).ok()??;
         let quote = frame.head().get(at..)?;
         let key = key_of(&Quoted::<A>::parse(quote)?);
@@ -231,7 +236,7 @@ impl<F: Frame> Director<F> {
 
     fn tell(&mut self, note: impl Fn() -> Note) {
         if self.is_shared {
-            for to in self.peers.ids() {
+            for to in (0..self.peers.count()).map(|to| WorkerId(to as u16)).filter(|to| *to != self.worker) {
                 self.peers.send(to, Parcel::Note(Box::new(note())), &self.counters);
             }
         }

@@ -162,17 +162,17 @@ impl<F: Frame> Director<F> {
     /// The worker a connection belongs to now; `None`: it stays where it is.
     fn new_owner<A: Family>(&self, conn: &Conn<A>) -> Option<WorkerId> {
         let steering = &self.snapshot.steering;
-        let Rule { now, .. } = self.rule_of(conn)?;
+        let &Rule { now, .. } = self.rule_of(conn)?;
         // nobody looks for a template any more when each connection is for itself
         let is_void = conn.has(flags::GONE) || conn.has(flags::TEMPLATE) && now == Policy::Connection;
         (!is_void).then(|| steering.now.worker_of(now.slot(&steering.hash, conn.client, conn.client_port)))
     }
 
-    fn rule_of<A: Family>(&self, conn: &Conn<A>) -> Option<Rule> {
+    fn rule_of<A: Family>(&self, conn: &Conn<A>) -> Option<&Rule> {
         let rules = &self.snapshot.steering.rules;
         let service = self.destinations.get(conn.dest).and_then(|dest| self.services.get(dest.service));
         let of_service = service.and_then(|state| rules.directory.services.get(&state.service.key));
-        let of_service = of_service.and_then(|id| rules.services.get(id.index())).copied();
+        let of_service = of_service.and_then(|id| rules.services.get(id.index()));
         // of a service that is gone there is only what packets show
         let claim = |key| self.snapshot.steering.claim(&key, None).map(|claim| claim.rule);
         of_service.or_else(|| claim(conn.key_in())).or_else(|| claim(conn.key_out()))

@@ -96,10 +96,10 @@ impl Default for Steering {
 
 /// A packet that is somebody's: its client, and how clients of its service are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claim<A> {
+pub struct Claim<'a, A> {
     pub client: A,
     pub port: [u8; 2],
-    pub rule: Rule,
+    pub rule: &'a Rule,
 }
 
 /// The workers that a packet belongs to by what was and by what is.
@@ -111,7 +111,9 @@ pub struct Owners {
 
 impl Steering {
     /// Whose packet this is; `None`: anybody's. `marked`: the service on its mark, by [`Steering::service_of_mark`].
-    pub fn claim<A: Address>(&self, key: &Key<A>, marked: Option<ServiceId>) -> Option<Claim<A>> {
+    // inlined, as are the owners: what is found of a packet stays in registers
+    #[inline(always)]
+    pub fn claim<A: Address>(&self, key: &Key<A>, marked: Option<ServiceId>) -> Option<Claim<'_, A>> {
         let protocol = Protocol::from_number(key.kind as u8)?;
         let (protocol, ports) = match protocol.has_ports() {
             true => (protocol, key.ports),
@@ -119,15 +121,19 @@ impl Steering {
         };
         let [a, b, c, d] = ports.to_ne_bytes();
         let rules = &*self.rules;
-        let find = || rules.directory.find(protocol, key.destination.to_ip(), u16::from_be_bytes([c, d]));
-        if let Some(service) = marked.or_else(find) {
-            return Some(Claim { client: key.source, port: [a, b], rule: *rules.services.get(service.index())? });
+        let service = match marked {
+            Some(service) => Some(service),
+            None => rules.directory.find(protocol, key.destination.to_ip(), u16::from_be_bytes([c, d])),
+        };
+        if let Some(service) = service {
+            return Some(Claim { client: key.source, port: [a, b], rule: rules.services.get(service.index())? });
         }
         let rule = rules.of_server((protocol.number(), key.source.to_ip(), u16::from_be_bytes([a, b])))?;
         Some(Claim { client: key.destination, port: [c, d], rule })
     }
 
-    pub fn owners<A: Address>(&self, claim: &Claim<A>) -> Owners {
+    #[inline(always)]
+    pub fn owners<A: Address>(&self, claim: &Claim<'_, A>) -> Owners {
         let Claim { client, port, rule } = *claim;
         let now = self.now.worker_of(rule.now.slot(&self.hash, client, port));
         match self.stage {
@@ -137,7 +143,7 @@ impl Steering {
     }
 
     /// The owner if the other hash were the one.
-    pub fn owner_by_other_hash<A: Address>(&self, claim: &Claim<A>) -> WorkerId {
+    pub fn owner_by_other_hash<A: Address>(&self, claim: &Claim<'_, A>) -> WorkerId {
         self.now.worker_of(claim.rule.now.slot(&self.other_hash, claim.client, claim.port))
     }
 
@@ -166,9 +172,9 @@ impl Steering {
 }
 
 impl Rules {
-    fn of_server(&self, server: Server) -> Option<Rule> {
+    fn of_server(&self, server: Server) -> Option<&Rule> {
         let of_port = self.servers.get(&server);
         let of_any_port = || if self.addresses.is_empty() { None } else { self.addresses.get(&server.1) };
-        of_port.or_else(of_any_port).copied()
+        of_port.or_else(of_any_port)
     }
 }

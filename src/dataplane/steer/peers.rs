@@ -2,7 +2,8 @@
 
 use super::Arrival;
 use super::moving::Moved;
-use crate::dataplane::reassemble::Geometry;
+use crate::dataplane::frame::Frame;
+use crate::dataplane::reassemble::Whole;
 use crate::model::limits::{BURST, RING_DEPTH_MAX, RING_DEPTH_MIN, RINGS_FRAMES_MAX};
 use crate::model::{DropReason, InterfaceId, PairCounters, PortId, WorkerCounters, WorkerId};
 use crate::tables::ring::{Consumer, Producer, ring};
@@ -32,16 +33,23 @@ impl Mark {
 }
 
 /// What one worker sends another. A frame carries its input port alone: it is looked at afresh.
+// two words: each line of a ring costs both cores a wait
 pub enum Parcel<F> {
     Frame(F, PortId, Mark),
     /// A packet put together from fragments: it is cut again as it came.
-    Whole(F, PortId, Mark, Box<Geometry>),
+    Whole(Box<Whole<F>>, PortId, Mark),
     Note(Box<Note>),
 }
+const _: () = assert!(size_of::<Parcel<Box<()>>>() == 16);
 
 impl<F> Parcel<F> {
     fn is_frame(&self) -> bool {
         matches!(self, Self::Frame(..) | Self::Whole(..))
+    }
+
+    #[inline(always)]
+    fn frame(&self) -> Option<&F> {
+        if let Self::Frame(frame, ..) = self { Some(frame) } else { None }
     }
 }
 
@@ -59,10 +67,17 @@ pub enum Note {
     AllMoved { epoch: u64 },
 }
 
+/// A burst of parcels.
+pub type Parcels<F> = ArrayVec<Parcel<F>, BURST>;
+
 struct Peer<F> {
     to: Producer<Parcel<F>>,
-    waiting: ArrayVec<Parcel<F>, BURST>,
+    waiting: Parcels<F>,
+    /// How many of those waiting are no notes.
+    frames: u64,
     from: Consumer<Parcel<F>>,
+    /// Taken from the ring; `None` while they are looked at.
+    fetched: Option<Box<Parcels<F>>>,
 }
 
 /// One worker's ends of the rings.
@@ -95,7 +110,10 @@ pub fn mesh<F: Send>(workers: usize, depth: usize) -> Vec<Peers<F>> {
         ends[from][to].0 = Some(producer);
         ends[to][from].1 = Some(consumer);
     }
-    let peer = |(to, from): (Option<_>, Option<_>)| Some(Peer { to: to?, waiting: ArrayVec::new(), from: from? });
+    let peer = |(to, from): (Option<_>, Option<_>)| {
+        let (waiting, fetched) = (ArrayVec::new(), Some(Box::default()));
+        Some(Peer { to: to?, waiting, frames: 0, from: from?, fetched })
+    };
     let peers = |ends: Vec<_>| Peers {
         peers: ends.into_iter().map(peer).collect(),
         counters: (0..workers).map(|_| PairCounters::default()).collect(),
@@ -114,18 +132,24 @@ impl<F> Peers<F> {
     }
 
     /// The others.
-    pub fn ids(&self) -> impl Iterator<Item = WorkerId> + use<F> {
-        let is_other: ArrayVec<bool, { crate::model::SLOTS }> = self.peers.iter().map(Option::is_some).collect();
-        is_other.into_iter().enumerate().filter(|(_, other)| *other).map(|(id, _)| WorkerId(id as u16))
+    pub fn ids(&self) -> impl Iterator<Item = WorkerId> {
+        self.peers.iter().enumerate().filter(|(_, peer)| peer.is_some()).map(|(id, _)| WorkerId(id as u16))
+    }
+
+    /// Workers, this one included.
+    pub fn count(&self) -> usize {
+        self.peers.len()
     }
 
     /// Takes a parcel for another worker, to go with the next burst. False: there is no such worker.
-    #[inline]
+    // inlined, so that a parcel is put together where it waits
+    #[inline(always)]
     pub fn send(&mut self, to: WorkerId, parcel: Parcel<F>, counters: &WorkerCounters) -> bool {
         let Some(Some(peer)) = self.peers.get_mut(to.index()) else { return false };
         if peer.waiting.is_full() {
             peer.flush(&self.counters[to.index()], counters);
         }
+        peer.frames += u64::from(parcel.is_frame());
         peer.waiting.push(parcel);
         true
     }
@@ -153,34 +177,56 @@ impl<F> Peers<F> {
         }
     }
 
-    /// What has come from another worker, up to a burst.
+    /// What was fetched from another worker, to be given [back](Self::put_back) empty.
     #[inline]
-    pub fn receive(&mut self, from: WorkerId, parcels: &mut ArrayVec<Parcel<F>, BURST>) {
+    pub fn take(&mut self, from: WorkerId) -> Option<Box<Parcels<F>>> {
+        let Some(Some(peer)) = self.peers.get_mut(from.index()) else { return None };
+        if peer.fetched.as_ref()?.is_empty() { None } else { peer.fetched.take() }
+    }
+
+    #[inline]
+    pub fn put_back(&mut self, from: WorkerId, parcels: Box<Parcels<F>>) {
         if let Some(Some(peer)) = self.peers.get_mut(from.index()) {
-            peer.from.pop_burst(parcels);
+            peer.fetched = Some(parcels);
+        }
+    }
+}
+
+impl<F: Frame> Peers<F> {
+    /// Takes up to a burst from each ring; what will be read first is on its way.
+    #[inline]
+    pub fn fetch(&mut self) {
+        for fetched in self.peers.iter_mut().flatten().filter_map(Peer::fetch) {
+            let frames = || fetched.iter().filter_map(Parcel::frame);
+            frames().for_each(Frame::prefetch_descriptor);
+            frames().for_each(Frame::prefetch);
         }
     }
 }
 
 impl<F> Peer<F> {
+    #[inline(always)]
+    fn fetch(&mut self) -> Option<&Parcels<F>> {
+        let fetched = self.fetched.as_deref_mut()?;
+        self.from.pop_burst(fetched);
+        Some(fetched)
+    }
+
     fn flush(&mut self, pair: &PairCounters, counters: &WorkerCounters) {
-        let (parcels, frames) = (self.waiting.len(), self.frames());
+        let (parcels, frames) = (self.waiting.len(), std::mem::take(&mut self.frames));
         self.to.push_burst(&mut self.waiting);
         pair.sent.add((parcels - self.waiting.len()) as u64);
-        counters.handed_over.add(frames - self.frames());
-        if !self.waiting.is_empty() {
-            self.drop_waiting(pair, counters);
-        }
+        let dropped = if self.waiting.is_empty() { 0 } else { self.drop_waiting(pair, counters) };
+        counters.handed_over.add(frames - dropped);
     }
 
-    fn frames(&self) -> u64 {
-        self.waiting.iter().filter(|parcel| parcel.is_frame()).count() as u64
-    }
-
+    /// How many frames were among them.
     #[cold]
-    fn drop_waiting(&mut self, pair: &PairCounters, counters: &WorkerCounters) {
+    fn drop_waiting(&mut self, pair: &PairCounters, counters: &WorkerCounters) -> u64 {
+        let frames = self.waiting.iter().filter(|parcel| parcel.is_frame()).count() as u64;
         pair.full.add(self.waiting.len() as u64);
-        counters.drops[DropReason::RingFull as usize].add(self.frames());
+        counters.drops[DropReason::RingFull as usize].add(frames);
         self.waiting.clear();
+        frames
     }
 }

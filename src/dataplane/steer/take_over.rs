@@ -1,11 +1,11 @@
 //! What other workers send: frames go through the stages in bursts as those from a port do; notes are taken note of.
 
 use super::Arrival;
-use super::peers::{Mark, Note, Parcel};
+use super::peers::{Mark, Note, Parcel, Parcels};
 use crate::dataplane::director::Director;
 use crate::dataplane::frame::Frame;
 use crate::dataplane::outlet::Outlet;
-use crate::dataplane::reassemble::{Geometry, Whole};
+use crate::dataplane::reassemble::Whole;
 use crate::model::limits::BURST;
 use crate::model::{DropReason, PortId, Time, WorkerId};
 use crate::wire::address::{Ip4, Ip6};
@@ -19,7 +19,15 @@ struct Run<F> {
 }
 
 impl<F: Frame> Director<F> {
-    /// Takes a burst from each of the other workers; how many parcels there were.
+    /// Fetches a burst from each of the other workers.
+    #[inline]
+    pub fn fetch_parcels(&mut self) {
+        if self.is_shared {
+            self.peers.fetch();
+        }
+    }
+
+    /// What was fetched is processed; how many parcels there were.
     #[inline]
     pub fn take_parcels(&mut self, now: Time, out: &mut impl Outlet<F>) -> usize {
         if self.is_shared { self.take_from_peers(now, out) } else { 0 }
@@ -30,20 +38,19 @@ impl<F: Frame> Director<F> {
             self.continue_moving();
         }
         let mut count = 0;
-        for from in self.peers.ids() {
-            let mut parcels = ArrayVec::new();
-            self.peers.receive(from, &mut parcels);
-            if !parcels.is_empty() {
+        for from in (0..self.peers.count()).map(|from| WorkerId(from as u16)) {
+            if let Some(mut parcels) = self.peers.take(from) {
                 count += parcels.len();
-                self.unpack(from, parcels, now, out);
+                self.unpack(from, &mut parcels, now, out);
+                self.peers.put_back(from, parcels);
             }
         }
         count
     }
 
-    fn unpack(&mut self, from: WorkerId, parcels: ArrayVec<Parcel<F>, BURST>, now: Time, out: &mut impl Outlet<F>) {
+    fn unpack(&mut self, from: WorkerId, parcels: &mut Parcels<F>, now: Time, out: &mut impl Outlet<F>) {
         let mut run = Run { frames: ArrayVec::new(), port: PortId(0), mark: Mark::Handed };
-        for parcel in parcels {
+        for parcel in parcels.drain(..) {
             if !matches!(&parcel, Parcel::Frame(_, port, mark) if (*port, *mark) == (run.port, run.mark)) {
                 self.process_run(from, &mut run, now, out);
             }
@@ -52,9 +59,7 @@ impl<F: Frame> Director<F> {
                     (run.port, run.mark) = (port, mark);
                     run.frames.push(frame);
                 }
-                Parcel::Whole(frame, port, mark, geometry) => {
-                    self.process_whole(from, (frame, port, mark), *geometry, now, out);
-                }
+                Parcel::Whole(whole, port, mark) => self.process_whole(from, (*whole, port, mark), now, out),
                 Parcel::Note(note) => self.take_note(from, *note, now, out),
             }
         }
@@ -74,17 +79,14 @@ impl<F: Frame> Director<F> {
     fn process_whole(
         &mut self,
         from: WorkerId,
-        (frame, port, mark): (F, PortId, Mark),
-        geometry: Geometry,
+        (whole, port, mark): (Whole<F>, PortId, Mark),
         now: Time,
         out: &mut impl Outlet<F>,
     ) {
         self.set_time(now);
         self.counters.taken_over.add(1);
         self.arrival = mark.arrival(from);
-        let is_v6 = geometry.is_v6;
-        let whole = Whole { frame, geometry };
-        let verdict: Result<(), DropReason> = match is_v6 {
+        let verdict: Result<(), DropReason> = match whole.geometry.is_v6 {
             true => self.finish_gathered::<Ip6>(whole, port, out),
             false => self.finish_gathered::<Ip4>(whole, port, out),
         };

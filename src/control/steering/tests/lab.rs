@@ -158,6 +158,7 @@ impl Workers {
         match self.directors.get_mut(worker) {
             None => self.control(),
             Some(director) => {
+                director.fetch_parcels();
                 director.take_parcels(self.now, &mut self.outs[worker]);
                 director.housekeeping(0, self.now, &mut self.outs[worker]);
                 director.send_parcels();

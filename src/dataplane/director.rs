@@ -342,7 +342,7 @@ impl<F: Frame> Director<F> {
     fn look<A: Family>(&self, ours: u64, frame: &mut F, packet: &mut Packet<A>) -> bool {
         let (head, len) = (frame.head(), frame.len());
         let Some(plain) = A::plain(head, len) else { return false };
-        if head.first_chunk().is_none_or(|&start| u64::from_le_bytes(start) & MAC_BITS != ours) {
+        if head.first_chunk().is_none_or(|&start| u64::from_le_bytes(start) << 16 != ours) {
             return false;
         }
         let Plain { from: source, to: destination, ports, protocol, .. } = plain;
@@ -509,13 +509,13 @@ fn is_plain<A: Ip>(head: &[u8], parsed: &Parsed) -> bool {
     !parsed.fragment & (l4 == usize::from(parsed.l3) + A::Header::LEN) & (l4 + len <= end) & (end <= head.len())
 }
 
-/// Ethernet addresses as the first six bytes of a frame read as a word; one that no frame begins with.
-const MAC_BITS: u64 = (1 << 48) - 1;
-const NOBODY: u64 = u64::MAX;
+/// Instead of the [word](mac_word) of an Ethernet address: no frame begins with it.
+const NOBODY: u64 = 1;
 
+/// An Ethernet address as the upper bytes of a word.
 fn mac_word(mac: [u8; 6]) -> u64 {
     let [a, b, c, d, e, f] = mac;
-    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    u64::from_le_bytes([0, 0, a, b, c, d, e, f])
 }
 
 fn has_connections(protocol: u8) -> bool {

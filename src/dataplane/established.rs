@@ -170,21 +170,24 @@ impl<A: Family, F: Frame> Common<'_, A, F> {
         if !path.is_of(self.epoch) || !self.now.is_before(conn.timer.deadline) {
             return Err(frame);
         }
-        let Some(timeout) = self.timers.timeout(packet, conn, path, direction) else { return Err(frame) };
-        let port = match direction {
+        let (timeout, port) = match direction {
             Direction::Out => {
+                let timeout = self.timers.timeout(packet, conn, path, Side::Output);
+                let Some(timeout) = timeout else { return Err(frame) };
                 let way = self.network.path_by_route(packet.key.destination, self.epoch);
                 let Some(way) = way.filter(|way| nat_out(&mut frame, packet, conn, way)) else { return Err(frame) };
                 counters.out_packets.add(1);
                 counters.out_bytes.add(packet.parsed.ip_len.into());
-                way.port
+                (timeout, way.port)
             }
             Direction::In => {
+                let side = if conn.has(flags::NO_OUTPUT) { Side::InputOnly } else { Side::Input };
+                let Some(timeout) = self.timers.timeout(packet, conn, path, side) else { return Err(frame) };
                 let dest = self.states.get(dest);
                 if !go_in(&mut frame, packet, conn, (path, dest, counters), &mut self.tunnels) {
                     return Err(frame);
                 }
-                path.port
+                (timeout, path.port)
             }
         };
         conn.timeout = timeout;
@@ -199,20 +202,15 @@ impl<A: Family, F: Frame> Common<'_, A, F> {
 impl Timers<'_> {
     /// How long the connection lasts from this packet on; `None` when there is more to do about it than to go on.
     #[inline(always)]
-    fn timeout<A: Family>(&self, packet: &Packet<A>, conn: &Conn<A>, path: &Path, direction: Direction) -> Option<u32> {
+    fn timeout<A: Family>(&self, packet: &Packet<A>, conn: &Conn<A>, path: &Path, side: Side) -> Option<u32> {
         let timeouts = self.timeouts.get(path.timeouts);
         if packet.parsed.protocol == Protocol::Tcp.number() {
-            let side = match direction {
-                Direction::Out => Side::Output,
-                Direction::In if conn.has(flags::NO_OUTPUT) => Side::InputOnly,
-                Direction::In => Side::Input,
-            };
             let timeout = *timeouts.tcp.get(usize::from(conn.state))?;
             let is_kept = self.kept >> (16 * side as u32 + u32::from(conn.state & 15)) & 1 != 0;
             (is_kept && tcp::is_mere_ack(packet.parsed.tcp_flags)).then_some(timeout)
         } else {
             // what a server says makes its client's template last, if there is one
-            (direction == Direction::In || conn.control == 0).then_some(timeouts.udp)
+            (side != Side::Output || conn.control == 0).then_some(timeouts.udp)
         }
     }
 }

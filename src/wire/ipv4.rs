@@ -6,7 +6,7 @@ use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::Header;
-use super::checksum::{Delta, Sum};
+use super::checksum::Sum;
 
 /// Without options.
 pub const HEADER_LEN: usize = size_of::<Ipv4Header>();
@@ -170,11 +170,16 @@ impl Ipv4Header {
         self.flags_fragment = U16::new(flags | ((offset / 8) as u16 & OFFSET_MASK));
     }
 
-    /// One hop: the TTL, which is not 0, and the checksum with it (RFC 1624; a wrong one stays wrong).
+    /// One hop: the TTL, which is not 0, and the checksum with it (RFC 1624 and RFC 1141; a wrong one stays wrong).
     #[inline]
     pub fn decrement_ttl(&mut self) {
         self.ttl = self.ttl.wrapping_sub(1);
-        Delta::TTL_DECREMENT.apply(&mut self.checksum);
+        // what adding `Delta::TTL_DECREMENT` to the complement comes to
+        let one = u16::from_ne_bytes([1, 0]);
+        let old = u16::from_ne_bytes(self.checksum.to_bytes());
+        let (new, carry) = old.overflowing_add(one);
+        let carry = carry | (new == u16::MAX);
+        self.checksum = U16::from_bytes(new.wrapping_add(carry.into()).to_ne_bytes());
     }
 
     /// For a header without options; see [`fill_checksum`] for one with.
@@ -235,10 +240,24 @@ pub fn fill_checksum(bytes: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::checksum::Delta;
     use crate::wire::{hex, ip_protocol};
     use proptest::prelude::*;
 
     const RECORDED: &str = "4500003c6d7240004006e0b0c6336401c0000264";
+
+    #[test]
+    fn a_hop_changes_every_checksum_as_a_change_of_its_word_does() {
+        for checksum in 0..=u16::MAX {
+            let mut bytes = hex(RECORDED);
+            bytes[10..12].copy_from_slice(&checksum.to_be_bytes());
+            let ip = Ipv4Header::of_mut(&mut bytes).unwrap();
+            let mut expected = ip.checksum;
+            Delta::TTL_DECREMENT.apply(&mut expected);
+            ip.decrement_ttl();
+            assert_eq!((ip.checksum, ip.ttl), (expected, 63));
+        }
+    }
 
     #[test]
     fn a_recorded_header_shows_its_fields() {

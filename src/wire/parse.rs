@@ -84,9 +84,21 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
+/// Eight bytes, the first one lowest.
 #[inline(always)]
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+fn word_at<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
+    // as an array: one load
+    u64::from_le_bytes(bytes[at..].first_chunk().copied().unwrap_or_default())
+}
+
+/// A word with these bytes, each with its place, and zeros.
+const fn bytes_of(bytes: &[(usize, u8)]) -> u64 {
+    let (mut word, mut i) = (0, 0);
+    while i < bytes.len() {
+        word |= (bytes[i].1 as u64) << (8 * bytes[i].0);
+        i += 1;
+    }
+    word
 }
 
 /// Parses the headers in `head`, the contiguous first bytes of a frame of `frame_len` bytes.
@@ -145,28 +157,35 @@ impl<A: Ip> Plain<A> {
 #[inline(always)]
 pub fn plain_v4(head: &[u8], frame_len: usize) -> Option<Plain<Ip4>> {
     const L4: usize = ETHERNET_LEN + ipv4::HEADER_LEN;
+    // of the words from byte 8 and byte 16 on, what must be as in any plain packet
+    const TYPE_AND_LENGTH: [u64; 2] =
+        [bytes_of(&[(4, 0x08), (5, 0x00), (6, 0x45)]), bytes_of(&[(4, 0xff), (5, 0xff), (6, 0xff)])];
+    const FRAGMENT: u64 = bytes_of(&[(4, (FRAGMENT_MASK >> 8) as u8), (5, FRAGMENT_MASK as u8)]);
     let start = head.first_chunk::<{ L4 + TCP_LEN }>()?;
-    // ethertype, version and header length
-    if u32_at(start, 12) >> 8 != 0x0008_0045 || u16_at(start, 20) & FRAGMENT_MASK != 0 {
+    let (to_type, to_protocol) = (word_at(start, 8), word_at(start, 16));
+    if (to_type ^ TYPE_AND_LENGTH[0]) & TYPE_AND_LENGTH[1] | to_protocol & FRAGMENT != 0 {
         return None;
     }
-    let ip_len = u16_at(start, 16);
+    let ip_len = (to_protocol as u16).swap_bytes();
+    let protocol = (to_protocol >> 56) as u8;
+    let (tcp_flags, len) = match protocol {
+        TCP => (start[L4 + TCP_FLAGS_AT], TCP_LEN),
+        UDP => (0, UDP_LEN),
+        _ => return None,
+    };
     let end = ETHERNET_LEN + usize::from(ip_len);
-    let is_tcp = start[23] == TCP;
-    if !(is_tcp || start[23] == UDP) || end > frame_len || end < L4 + if is_tcp { TCP_LEN } else { UDP_LEN } {
+    if end > frame_len || end < L4 + len {
         return None;
     }
-    if !checksum_is_right(&start[ETHERNET_LEN..L4]) {
+    // as in `checksum_is_right`, with carries that come back
+    let (sum, carry) = word_at(start, 14).overflowing_add(word_at(start, 22));
+    let ports = word_at(start, 30);
+    let (sum, carry) = sum.overflowing_add((ports & 0xffff_ffff) + u64::from(carry));
+    if !(sum + u64::from(carry)).is_multiple_of(0xffff) {
         return None;
     }
-    Some(Plain {
-        from: Ip4::read(&start[26..30]),
-        to: Ip4::read(&start[30..34]),
-        ports: u32::from_ne_bytes([start[L4], start[L4 + 1], start[L4 + 2], start[L4 + 3]]),
-        ip_len,
-        protocol: start[23],
-        tcp_flags: if is_tcp { start[L4 + TCP_FLAGS_AT] } else { 0 },
-    })
+    let [from, to] = [Ip4::read(&start[26..30]), Ip4::read(&start[30..34])];
+    Some(Plain { from, to, ports: (ports >> 32) as u32, ip_len, protocol, tcp_flags })
 }
 
 /// [`Plain`] of an IPv6 packet without extension headers.

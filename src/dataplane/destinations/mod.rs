@@ -269,7 +269,9 @@ impl Destinations {
     /// States, paths and counters by destination, for the common path.
     #[inline(always)]
     pub fn parts(&self) -> (&[DestState], &[Path], &[DestCounters]) {
-        (&self.states, &self.paths, &self.counters)
+        // one length, which is looked at once
+        let len = self.states.len().min(self.paths.len()).min(self.counters.len());
+        (&self.states[..len], &self.paths[..len], &self.counters[..len])
     }
 
     #[inline(always)]

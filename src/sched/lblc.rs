@@ -34,8 +34,7 @@ impl Measure for Idleness {
 /// has less than half of its own.
 #[inline]
 pub fn should_spill<L: Loads>(ranking: &Ranking, loads: &L, candidate: &Candidate) -> bool {
-    let is_half_idle = |idlest: Share| idlest.load * 2 < idlest.weight.into();
-    loads.active(candidate.id) > candidate.weight && ranking.1.least().is_some_and(is_half_idle)
+    loads.active(candidate.id) > candidate.weight && ranking.1.is_least_below_half()
 }
 
 /// Which destination an address went to.

@@ -6,6 +6,7 @@
 //! compared exactly and no two destinations stand at the same position.
 
 use super::load::{Load, Share};
+use crate::model::limits::DESTINATIONS_MAX;
 use crate::tables::summaries::{Summaries, Summary};
 use std::hint::select_unpredictable;
 use std::marker::PhantomData;
@@ -77,44 +78,38 @@ impl Measure for Weight {
     }
 }
 
-/// How one destination stands by some measure, or the best of several. Four to a cache line.
+/// How one destination stands by some measure, or the best of several: the quotient of its share and, below it, its
+/// position, so that the least is the best and, of equals, the first in the list. Four to a cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, align(16))]
-pub struct Standing {
-    load: u64,
-    weight: u32,
-    position: u32,
-}
+struct Standing(u128);
 const _: () = assert!(size_of::<Standing>() == 16);
 
+const POSITION_BITS: u32 = 25;
+const _: () = assert!(DESTINATIONS_MAX <= 1 << POSITION_BITS && Share::QUOTIENT_BITS + POSITION_BITS <= u128::BITS);
+
 impl Summary for Standing {
-    /// Infinite: more than any share, which is finite as its weight is positive.
-    const NONE: Self = Self { load: 1, weight: 0, position: u32::MAX };
+    const NONE: Self = Self(u128::MAX);
 
     #[inline(always)]
     fn join(self, other: Self) -> Self {
-        let [ours, theirs] = self.share().cross(other.share());
-        // of equals the earlier one, in one comparison
-        let is_ours = ours < theirs + u128::from(self.position <= other.position);
-        // nobody can foretell who wins, so no branches; field by field, as a whole would go through memory
-        Self {
-            load: select_unpredictable(is_ours, self.load, other.load),
-            weight: select_unpredictable(is_ours, self.weight, other.weight),
-            position: select_unpredictable(is_ours, self.position, other.position),
-        }
+        // nobody can foretell who wins, so no branches
+        Self(select_unpredictable(self.0 < other.0, self.0, other.0))
     }
 }
 
 impl Standing {
     #[inline(always)]
     fn of<M: Measure>(position: usize, load: Load) -> Self {
-        let standing = |Share { load, weight }| Self { load, weight, position: position as u32 };
+        let standing = |share: Share| Self(share.quotient() << POSITION_BITS | position as u128);
         M::share(load).map_or(Self::NONE, standing)
     }
 
-    #[inline(always)]
-    fn share(self) -> Share {
-        Share { load: self.load, weight: self.weight }
+    fn position(self) -> usize {
+        (self.0 & ((1 << POSITION_BITS) - 1)) as usize
+    }
+
+    fn quotient(self) -> u128 {
+        self.0 >> POSITION_BITS
     }
 }
 
@@ -154,22 +149,64 @@ impl<M: Measure> Standings<M> {
     #[inline]
     pub fn first(&self) -> Option<usize> {
         let best = self.standings.all();
-        (best != Standing::NONE).then_some(best.position as usize)
+        (best != Standing::NONE).then(|| best.position())
     }
 
-    /// The least share.
+    /// Whether the least share is one of less load than half its weight.
     #[inline]
-    pub fn least(&self) -> Option<Share> {
-        let best = self.standings.all();
-        (best != Standing::NONE).then_some(best.share())
+    pub fn is_least_below_half(&self) -> bool {
+        self.standings.all().quotient() < Share::HALF
     }
 }
 
-impl Standings<Weight> {
+/// The weights of usable destinations along the list.
+#[derive(Debug, Default)]
+pub struct Weights {
+    greatest: Summaries<Greatest>,
+}
+
+/// 0 for a destination that is not to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Greatest(u32);
+
+impl Summary for Greatest {
+    const NONE: Self = Self(0);
+
+    #[inline(always)]
+    fn join(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
+    }
+}
+
+impl Greatest {
+    fn of(load: Load) -> Self {
+        if load.is_usable() { Self(load.weight) } else { Self::NONE }
+    }
+}
+
+impl Ranking for Weights {
+    const FOLLOWS_COUNTS: bool = false;
+
+    fn refill(&mut self, loads: impl ExactSizeIterator<Item = Load> + Clone) {
+        self.greatest.refill(loads.map(Greatest::of));
+    }
+
+    fn set(&mut self, position: usize, load: Load) {
+        self.greatest.set(position, Greatest::of(load));
+    }
+}
+
+impl Weights {
+    /// The greatest; `None` when no destination is usable.
+    #[inline]
+    pub fn greatest(&self) -> Option<u32> {
+        Some(self.greatest.all().0).filter(|weight| *weight > 0)
+    }
+
     /// Position of the first usable destination at or behind `from` that has at least this weight, which is positive.
     #[inline]
     pub fn first_of_weight(&self, from: usize, weight: u32) -> Option<usize> {
-        self.standings.first_from(from, |best| best.weight >= weight)
+        self.greatest.first_from(from, |best| best.0 >= weight)
     }
 }
 
@@ -185,6 +222,7 @@ struct Sum(u64);
 impl Summary for Sum {
     const NONE: Self = Self(0);
 
+    #[inline(always)]
     fn join(self, other: Self) -> Self {
         Self(self.0 + other.0)
     }

@@ -1,6 +1,6 @@
 //! Round robin (`ip_vs_rr.c`): the destination after the last one, in list order; weights matter only as zero or not.
 
-use super::ranking::{Standings, Weight};
+use super::ranking::Weights;
 use super::{Flow, Loads, Options, Place, PlanError, Pool, Scheduler, Turns};
 
 /// The pointer to the last destination used.
@@ -13,7 +13,7 @@ pub struct Rr {
 impl Scheduler for Rr {
     const NAME: &'static str = "rr";
     type Plan = Turns;
-    type Ranking = Standings<Weight>;
+    type Ranking = Weights;
 
     fn plan(_: &Pool, _: Options) -> Result<Turns, PlanError> {
         Ok(Turns::default())
@@ -30,14 +30,7 @@ impl Scheduler for Rr {
     }
 
     #[inline]
-    fn schedule<L: Loads>(
-        &mut self,
-        _: &Pool,
-        _: &Turns,
-        ranking: &Standings<Weight>,
-        _: &L,
-        _: &Flow,
-    ) -> Option<usize> {
+    fn schedule<L: Loads>(&mut self, _: &Pool, _: &Turns, ranking: &Weights, _: &L, _: &Flow) -> Option<usize> {
         let first_from = |position| ranking.first_of_weight(position, 1);
         let chosen = first_from(self.after).or_else(|| first_from(0))?;
         self.after = chosen + 1;

@@ -5,7 +5,7 @@
 //! does not depend on the weights: with weights 1 and 2^31 - 1, the latter overloaded, the steps would be 2^31.
 
 use super::load::greatest_common_divisor;
-use super::ranking::{Standings, Weight};
+use super::ranking::Weights;
 use super::{Flow, Loads, Options, Place, PlanError, Pool, Scheduler, Turns};
 
 /// How the bar moves.
@@ -57,7 +57,7 @@ pub struct Wrr {
 impl Scheduler for Wrr {
     const NAME: &'static str = "wrr";
     type Plan = Plan;
-    type Ranking = Standings<Weight>;
+    type Ranking = Weights;
 
     fn plan(pool: &Pool, _: Options) -> Result<Plan, PlanError> {
         Ok(Plan::of(pool))
@@ -77,14 +77,7 @@ impl Scheduler for Wrr {
     }
 
     #[inline]
-    fn schedule<L: Loads>(
-        &mut self,
-        _: &Pool,
-        plan: &Plan,
-        ranking: &Standings<Weight>,
-        _: &L,
-        _: &Flow,
-    ) -> Option<usize> {
+    fn schedule<L: Loads>(&mut self, _: &Pool, plan: &Plan, ranking: &Weights, _: &L, _: &Flow) -> Option<usize> {
         if plan.top == 0 {
             return None;
         }
@@ -111,8 +104,8 @@ impl Scheduler for Wrr {
 
 impl Wrr {
     /// The list's end: lowers the bar, from the bottom back to the top, until somebody reaches it.
-    fn next_round(&mut self, plan: &Plan, ranking: &Standings<Weight>) -> Option<usize> {
-        let Some(greatest) = ranking.least().map(|share| share.weight) else {
+    fn next_round(&mut self, plan: &Plan, ranking: &Weights) -> Option<usize> {
+        let Some(greatest) = ranking.greatest() else {
             self.give_up(plan);
             return None;
         };

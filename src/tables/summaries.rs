@@ -22,16 +22,18 @@ const UPPERMOST: usize = 64;
 /// Entries and their summaries.
 #[derive(Clone, Debug)]
 pub struct Summaries<T> {
-    /// The summary of all is 1, the halves of what `i` sums up are `2i` and `2i + 1`; the entries are the last ones,
-    /// and beyond them there is nothing.
-    nodes: Vec<T>,
+    /// Nodes in pairs. The summary of all is node 1, the halves of what `i` sums up are `2i` and `2i + 1`; the entries are
+    /// the last ones, and beyond them there is nothing.
+    pairs: Vec<[T; 2]>,
     /// The node of the first entry, a power of two.
     first: usize,
+    /// The node behind the last one.
+    end: usize,
 }
 
 impl<T: Summary> Default for Summaries<T> {
     fn default() -> Self {
-        Self { nodes: vec![T::NONE], first: 1 }
+        Self { pairs: vec![[T::NONE; 2]], first: 1, end: 1 }
     }
 }
 
@@ -39,17 +41,20 @@ impl<T: Summary> Summaries<T> {
     /// Other entries, in the memory there is when it is enough.
     pub fn refill(&mut self, entries: impl ExactSizeIterator<Item = T>) {
         self.first = entries.len().next_power_of_two();
-        self.nodes.clear();
-        self.nodes.resize(self.first, T::NONE);
-        self.nodes.extend(entries);
+        self.end = self.first + entries.len();
+        self.pairs.clear();
+        self.pairs.resize(self.end.div_ceil(2), [T::NONE; 2]);
+        for (at, entry) in (self.first..).zip(entries) {
+            self.pairs[at / 2][at % 2] = entry;
+        }
         for at in (1..self.first).rev() {
-            self.nodes[at] = self.node(2 * at).join(self.node(2 * at + 1));
+            self.pairs[at / 2][at % 2] = self.node(2 * at).join(self.node(2 * at + 1));
         }
     }
 
     #[inline(always)]
     fn node(&self, at: usize) -> T {
-        self.nodes.get(at).copied().unwrap_or(T::NONE)
+        self.pairs.get(at / 2).map_or(T::NONE, |pair| pair[at % 2])
     }
 
     /// The summary of all entries.
@@ -64,9 +69,9 @@ impl<T: Summary> Summaries<T> {
     pub fn prefetch(&self, index: usize) {
         let mut at = self.first.saturating_add(index);
         while at >= UPPERMOST
-            && let Some(node) = self.nodes.get(at)
+            && let Some(pair) = self.pairs.get(at / 2)
         {
-            prefetch(node);
+            prefetch(pair);
             at /= 2;
         }
     }
@@ -75,12 +80,15 @@ impl<T: Summary> Summaries<T> {
     #[inline]
     pub fn set(&mut self, index: usize, entry: T) {
         let (mut at, mut summary) = (self.first.saturating_add(index), entry);
-        while let Some(node) = self.nodes.get_mut(at) {
-            if at == 0 || *node == summary {
+        if at >= self.end {
+            return;
+        }
+        while let Some(pair) = self.pairs.get_mut(at / 2) {
+            if at == 0 || pair[at % 2] == summary {
                 return;
             }
-            *node = summary;
-            summary = summary.join(self.node(at ^ 1));
+            pair[at % 2] = summary;
+            summary = summary.join(pair[(at + 1) % 2]);
             at /= 2;
         }
     }

@@ -134,7 +134,9 @@ impl Services {
             None => scheduler.schedule(pool, plan, ranking, destinations, flow),
             Some(lease) => lease.schedule(scheduler, pool, plan, ranking, destinations, flow),
         }?;
-        pool.candidates().get(position).map(|c| c.id)
+        let chosen = pool.candidates().get(position)?.id;
+        destinations.prefetch_for_new(chosen);
+        Some(chosen)
     }
 }
 

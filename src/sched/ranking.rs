@@ -116,7 +116,7 @@ impl Standing {
 /// Destinations by their share, the least first, and of equals the first in the list.
 #[derive(Debug)]
 pub struct Standings<M> {
-    standings: Summaries<Standing>,
+    standings: Summaries<Standing, 4>,
     measure: PhantomData<M>,
 }
 
@@ -162,7 +162,7 @@ impl<M: Measure> Standings<M> {
 /// The weights of usable destinations along the list.
 #[derive(Debug, Default)]
 pub struct Weights {
-    greatest: Summaries<Greatest>,
+    greatest: Summaries<Greatest, 16>,
 }
 
 /// 0 for a destination that is not to be taken.
@@ -213,7 +213,7 @@ impl Weights {
 /// The weights of usable destinations added up along the list.
 #[derive(Debug, Default)]
 pub struct WeightSums {
-    sums: Summaries<Sum>,
+    sums: Summaries<Sum, 8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

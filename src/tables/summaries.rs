@@ -1,8 +1,8 @@
 //! A row of entries with a summary over every stretch of it: who is the least, what is the sum.
 //!
-//! A binary tree (a tournament when the summary is the better of two): changing an entry renews the summaries above it, and
-//! stops at the first that stays as it was; searching descends from summaries that promise something. Both take the
-//! logarithm of the number of entries.
+//! A tree (a tournament when the summary is the better of several) with as many branches as fit into a cache line: changing an
+//! entry renews the summaries above it; searching descends from summaries that promise something. Both look at one line for
+//! each level, and levels are the logarithm of the number of entries.
 
 use super::memory::prefetch;
 
@@ -16,45 +16,62 @@ pub trait Summary: Copy + PartialEq {
     fn join(self, other: Self) -> Self;
 }
 
-/// Nodes before this one are in use all the time: some cache lines.
-const UPPERMOST: usize = 64;
+/// Groups before this one are in use all the time: some cache lines.
+const UPPERMOST: usize = 32;
 
-/// Entries and their summaries.
+/// Neighbours whose summary is one entry of the level above.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Group<T, const BRANCHES: usize>([T; BRANCHES]);
+
+/// Entries and their summaries; `BRANCHES`, a power of two, of them are a cache line.
 #[derive(Clone, Debug)]
-pub struct Summaries<T> {
-    /// Nodes in pairs. The summary of all is node 1, the halves of what `i` sums up are `2i` and `2i + 1`; the entries are
-    /// the last ones, and beyond them there is nothing.
-    pairs: Vec<[T; 2]>,
-    /// The node of the first entry, a power of two.
+pub struct Summaries<T, const BRANCHES: usize> {
+    /// The summary of all is node 1, the parts of what `i` sums up are the `BRANCHES` nodes from `BRANCHES * i` on, and they
+    /// are group `i`; the entries are the last nodes, and beyond them there is nothing.
+    groups: Vec<Group<T, BRANCHES>>,
+    /// The node of the first entry, a power of `BRANCHES`.
     first: usize,
     /// The node behind the last one.
     end: usize,
 }
 
-impl<T: Summary> Default for Summaries<T> {
+impl<T: Summary, const BRANCHES: usize> Default for Summaries<T, BRANCHES> {
     fn default() -> Self {
-        Self { pairs: vec![[T::NONE; 2]], first: 1, end: 1 }
+        Self { groups: vec![Group([T::NONE; BRANCHES])], first: 1, end: 1 }
     }
 }
 
-impl<T: Summary> Summaries<T> {
+impl<T: Summary, const BRANCHES: usize> Summaries<T, BRANCHES> {
+    const ONE_LINE: () = assert!(BRANCHES.is_power_of_two() && BRANCHES > 1 && size_of::<Group<T, BRANCHES>>() == 64);
+
     /// Other entries, in the memory there is when it is enough.
     pub fn refill(&mut self, entries: impl ExactSizeIterator<Item = T>) {
-        self.first = entries.len().next_power_of_two();
-        self.end = self.first + entries.len();
-        self.pairs.clear();
-        self.pairs.resize(self.end.div_ceil(2), [T::NONE; 2]);
-        for (at, entry) in (self.first..).zip(entries) {
-            self.pairs[at / 2][at % 2] = entry;
+        const { Self::ONE_LINE };
+        self.first = 1;
+        while self.first < entries.len() {
+            self.first *= BRANCHES;
         }
-        for at in (1..self.first).rev() {
-            self.pairs[at / 2][at % 2] = self.node(2 * at).join(self.node(2 * at + 1));
+        self.end = self.first + entries.len();
+        self.groups.clear();
+        self.groups.resize(self.end.div_ceil(BRANCHES), Group([T::NONE; BRANCHES]));
+        for (at, entry) in (self.first..).zip(entries) {
+            self.groups[at / BRANCHES].0[at % BRANCHES] = entry;
+        }
+        // level by level: between two levels there are nodes that are none's
+        let (mut first, mut end) = (self.first, self.end);
+        while first > 1 {
+            (first, end) = (first / BRANCHES, end.div_ceil(BRANCHES));
+            for at in first..end {
+                let summary = self.groups[at].0.iter().fold(T::NONE, |all, part| all.join(*part));
+                self.groups[at / BRANCHES].0[at % BRANCHES] = summary;
+            }
         }
     }
 
     #[inline(always)]
     fn node(&self, at: usize) -> T {
-        self.pairs.get(at / 2).map_or(T::NONE, |pair| pair[at % 2])
+        self.groups.get(at / BRANCHES).map_or(T::NONE, |group| group.0[at % BRANCHES])
     }
 
     /// The summary of all entries.
@@ -67,12 +84,12 @@ impl<T: Summary> Summaries<T> {
     /// every change needs and are there.
     #[inline]
     pub fn prefetch(&self, index: usize) {
-        let mut at = self.first.saturating_add(index);
+        let mut at = self.first.saturating_add(index) / BRANCHES;
         while at >= UPPERMOST
-            && let Some(pair) = self.pairs.get(at / 2)
+            && let Some(group) = self.groups.get(at)
         {
-            prefetch(pair);
-            at /= 2;
+            prefetch(group);
+            at /= BRANCHES;
         }
     }
 
@@ -80,16 +97,19 @@ impl<T: Summary> Summaries<T> {
     #[inline]
     pub fn set(&mut self, index: usize, entry: T) {
         let (mut at, mut summary) = (self.first.saturating_add(index), entry);
-        if at >= self.end {
+        if at >= self.end || self.node(at) == entry {
             return;
         }
-        while let Some(pair) = self.pairs.get_mut(at / 2) {
-            if at == 0 || pair[at % 2] == summary {
-                return;
-            }
-            pair[at % 2] = summary;
-            summary = summary.join(pair[(at + 1) % 2]);
-            at /= 2;
+        // up to the top: where a change stops to matter cannot be foretold, and a wrong guess costs more than some levels
+        while at > 0
+            && let Some(Group(nodes)) = self.groups.get_mut(at / BRANCHES)
+        {
+            let here = at % BRANCHES;
+            nodes[here] = summary;
+            // the others for themselves: they need not wait for what comes from below
+            let others = (1..BRANCHES).fold(T::NONE, |others, i| others.join(nodes[here ^ i]));
+            summary = summary.join(others);
+            at /= BRANCHES;
         }
     }
 
@@ -102,11 +122,11 @@ impl<T: Summary> Summaries<T> {
         }
         let mut at = self.first + from;
         while !fits(self.node(at)) {
-            // on with the stretch behind this one: the right half next to the nearest left one, this or above
-            while at % 2 == 1 {
-                at /= 2;
+            // on with the stretch behind this one: the next in its group, or in the nearest one above that has one
+            while at % BRANCHES == BRANCHES - 1 {
+                at /= BRANCHES;
             }
-            if at == 0 {
+            if at <= 1 {
                 return None;
             }
             at += 1;
@@ -114,20 +134,23 @@ impl<T: Summary> Summaries<T> {
         Some(self.descend(at, fits))
     }
 
-    /// The entry below `at` that is found by going to the left half whenever `is_left` says so of its summary.
+    /// The entry below `at` that is found by taking, of each group, the first part of which `is_there` is true, or the last.
     #[inline]
-    fn descend(&self, mut at: usize, mut is_left: impl FnMut(T) -> bool) -> usize {
+    fn descend(&self, mut at: usize, mut is_there: impl FnMut(T) -> bool) -> usize {
         while at < self.first {
-            at *= 2;
-            at += usize::from(!is_left(self.node(at)));
+            at *= BRANCHES;
+            let last = at + BRANCHES - 1;
+            while at < last && !is_there(self.node(at)) {
+                at += 1;
+            }
         }
         at - self.first
     }
 
-    /// The entry that is found from the whole downwards, by halves: `is_left` says of the left one whether it is there.
+    /// The entry that is found from the whole downwards: `is_there` says of one part after the other whether it is there.
     #[inline]
-    pub fn search(&self, is_left: impl FnMut(T) -> bool) -> usize {
-        self.descend(1, is_left)
+    pub fn search(&self, is_there: impl FnMut(T) -> bool) -> usize {
+        self.descend(1, is_there)
     }
 }
 
@@ -159,7 +182,7 @@ mod tests {
 
     #[test]
     fn no_entries_have_no_summary_and_take_no_change() {
-        let mut most = Summaries::<Most>::default();
+        let mut most = Summaries::<Most, 16>::default();
         for _ in 0..2 {
             most.set(0, Most(7));
             most.set(usize::MAX, Most(7));
@@ -171,10 +194,10 @@ mod tests {
     proptest! {
         #[test]
         fn summaries_and_searches_are_the_scans(
-            mut row in prop::collection::vec(0..20u32, 0..70),
+            mut row in prop::collection::vec(0..20u32, 0..300),
             changes in prop::collection::vec((any::<prop::sample::Index>(), 0..20u32), 0..100),
         ) {
-            let (mut most, mut sum) = (Summaries::default(), Summaries::default());
+            let (mut most, mut sum) = (Summaries::<_, 16>::default(), Summaries::<_, 8>::default());
             most.refill([Most(3); 9].into_iter());
             most.refill(row.iter().map(|&v| Most(v)));
             sum.refill(row.iter().map(|&v| Sum(v.into())));
@@ -195,8 +218,8 @@ mod tests {
         }
 
         #[test]
-        fn a_search_by_sums_finds_where_they_reach_it(row in prop::collection::vec(0..20u32, 1..70), wanted in 1..200u64) {
-            let mut sum = Summaries::default();
+        fn a_search_by_sums_finds_where_they_reach_it(row in prop::collection::vec(0..20u32, 1..300), wanted in 1..900u64) {
+            let mut sum = Summaries::<_, 8>::default();
             sum.refill(row.iter().map(|&v| Sum(v.into())));
             let mut left = wanted;
             let found = sum.search(|half: Sum| {

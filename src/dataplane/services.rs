@@ -134,9 +134,7 @@ impl Services {
             None => scheduler.schedule(pool, plan, ranking, destinations, flow),
             Some(lease) => lease.schedule(scheduler, pool, plan, ranking, destinations, flow),
         }?;
-        let chosen = pool.candidates().get(position)?.id;
-        destinations.prefetch_for_new(chosen);
-        Some(chosen)
+        pool.candidates().get(position).map(|c| c.id)
     }
 }
 

@@ -274,15 +274,6 @@ impl Destinations {
         (&self.states[..len], &self.paths[..len], &self.counters[..len])
     }
 
-    /// Asks for the memory of what a new connection will look at of its destination, but for the state, which comes first.
-    #[inline(always)]
-    pub fn prefetch_for_new(&self, id: DestId) {
-        if let (Some(path), Some(counters)) = (self.paths.get(id.index()), self.counters.get(id.index())) {
-            prefetch(path);
-            prefetch(counters);
-        }
-    }
-
     #[inline(always)]
     pub fn counters(&self, id: DestId) -> &DestCounters {
         // an id beyond the table would be a mistake of ours; it must not cost the process

@@ -1,8 +1,8 @@
 //! A row of entries with a summary over every stretch of it: who is the least, what is the sum.
 //!
 //! A tree (a tournament when the summary is the better of several) with as many branches as fit into a cache line: changing an
-//! entry renews the summaries above it; searching descends from summaries that promise something. Both look at one line for
-//! each level, and levels are the logarithm of the number of entries.
+//! entry renews the summaries above it, and stops at the first that stays as it was; searching descends from summaries
+//! that promise something. Both look at one line for each level, and levels are the logarithm of the number of entries.
 
 use super::memory::prefetch;
 
@@ -97,14 +97,14 @@ impl<T: Summary, const BRANCHES: usize> Summaries<T, BRANCHES> {
     #[inline]
     pub fn set(&mut self, index: usize, entry: T) {
         let (mut at, mut summary) = (self.first.saturating_add(index), entry);
-        if at >= self.end || self.node(at) == entry {
+        if at >= self.end {
             return;
         }
-        // up to the top: where a change stops to matter cannot be foretold, and a wrong guess costs more than some levels
-        while at > 0
-            && let Some(Group(nodes)) = self.groups.get_mut(at / BRANCHES)
-        {
+        while let Some(Group(nodes)) = self.groups.get_mut(at / BRANCHES) {
             let here = at % BRANCHES;
+            if at == 0 || nodes[here] == summary {
+                return;
+            }
             nodes[here] = summary;
             // the others for themselves: they need not wait for what comes from below
             let others = (1..BRANCHES).fold(T::NONE, |others, i| others.join(nodes[here ^ i]));

@@ -306,10 +306,13 @@ impl Frame for Mbuf {
     }
 }
 
+/// Asks for a cache line that is going to be written, so that another core gives it up at once. `_mm_prefetch` has no such
+/// hint unless the compiler is told that the processor knows it.
 #[inline(always)]
 fn fetch_to_write(line: *const i8) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch has no effect but on the cache, wherever it points.
+    // SAFETY: a prefetch has no effect but on the cache, wherever it points; x86-64 processors without PRFCHW take it for a
+    // NOP.
     unsafe {
         std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags, readonly));
     }

@@ -3,6 +3,7 @@
 
 use pollux::dataplane::destinations::Destinations;
 use pollux::dataplane::peers::Board;
+use pollux::dataplane::service_change::ServiceChange;
 use pollux::dataplane::services::Services;
 use pollux::dataplane::snapshot::Service;
 use pollux::model::{DestId, Destination, Forward, Protocol, ServiceId, ServiceKey, Time, WorkerId};
@@ -91,7 +92,7 @@ impl Director {
             for (id, &(weight, threshold_upper)) in ids().zip(servers) {
                 worker.destinations.set(id, Some(&destination(id, weight, threshold_upper)));
             }
-            worker.services.set(SERVICE, Some(&service), &mut worker.destinations);
+            ServiceChange::at_once(SERVICE, Some(&service), &mut worker.services, &mut worker.destinations);
         }
     }
 

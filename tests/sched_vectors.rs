@@ -3,7 +3,7 @@
 //! the destination (or that there is none) must be the recorded one.
 
 use pollux::model::{DestId, Time};
-use pollux::sched::{Candidate, Flow, Loads, Options, Plan, Pool, Ranking, SchedulerKind, State};
+use pollux::sched::{Candidate, Flow, Loads, Options, Plan, Pool, Ranking, SchedulerKind, State, Succession};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -99,7 +99,8 @@ impl Service {
         }
         let pool = Pool::new(list);
         self.plan = Plan::make(self.kind, &pool, self.options).expect("a plan");
-        self.state.update(&self.pool, &pool, &self.plan);
+        let succession = Succession::between(&self.pool, &pool, |gone| self.state.depart(gone));
+        self.state.update(Some(&succession), &pool, &self.plan);
         self.pool = pool;
     }
 

@@ -4,12 +4,11 @@
 use super::director::Director;
 use super::frame::Frame;
 use super::listing::ConnectionRow;
-use super::snapshot::Snapshot;
+use super::pick_up::Delivery;
 use crate::model::{InterfaceId, PortId};
 use crate::tables::neighbours::State;
 use crate::tables::ring::{Consumer, Producer, ring};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// Messages under way at once: one snapshot, one listing, a stop, and room.
 const DEPTH: usize = if cfg!(loom) { 1 } else { 8 };
@@ -18,7 +17,7 @@ const LOOK_AT_PER_POLL: u32 = 64;
 
 /// From the control thread.
 pub enum Request {
-    Snapshot(Arc<Snapshot>),
+    Snapshot(Delivery),
     /// Fills `rows` up to its capacity, going on at `cursor` (0 at first).
     Connections {
         cursor: u32,
@@ -36,7 +35,7 @@ pub enum Request {
 /// From the worker.
 pub enum Reply {
     /// The snapshot is in; this is the previous one, to be dropped.
-    PickedUp(Arc<Snapshot>),
+    PickedUp(Delivery),
     /// `next` is 0 at the end of the table.
     Connections {
         rows: Vec<ConnectionRow>,
@@ -133,7 +132,7 @@ impl Desk {
     #[cold]
     fn take<F: Frame>(&mut self, request: Request, director: &mut Director<F>) -> bool {
         match request {
-            Request::Snapshot(snapshot) => director.begin_pick_up(snapshot),
+            Request::Snapshot(delivery) => director.begin_pick_up(delivery),
             Request::Connections { cursor, mut rows } => {
                 rows.clear();
                 self.listing = Some((cursor, rows));

@@ -42,6 +42,7 @@ pub mod real_servers;
 pub mod reassemble;
 pub mod related;
 pub mod sctp;
+pub mod service_change;
 pub mod services;
 pub mod snapshot;
 pub mod steer;

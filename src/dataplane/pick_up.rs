@@ -3,6 +3,7 @@
 use super::director::Director;
 use super::family::PerFamily;
 use super::frame::Frame;
+use super::service_change::{Material, ServiceChange};
 use super::snapshot::{Changes, NeighbourChange, Snapshot};
 use crate::model::limits::PICK_UP_PER_POLL;
 use crate::model::{DestId, InterfaceId, ServiceId};
@@ -12,14 +13,43 @@ use std::sync::Arc;
 /// Of the kernel's modes of defence.
 pub(super) const ALWAYS: u8 = 3;
 
+/// A snapshot, and what a worker needs to take it over; on the way back, the snapshot that it had, and what is left.
+pub struct Delivery {
+    pub snapshot: Arc<Snapshot>,
+    /// Of each service that changes, in their order. Where there is none, the worker takes memory itself.
+    materials: Vec<Material>,
+}
+
+impl Delivery {
+    /// For workers that have the snapshot `before`.
+    pub fn prepared(snapshot: Arc<Snapshot>, before: &Snapshot) -> Self {
+        let of = |snapshot: &'_ Snapshot, id: &ServiceId| snapshot.services.get(id.index()).cloned();
+        let material = |id| Material::of(of(before, id).as_deref(), of(&snapshot, id).as_deref());
+        let materials = snapshot.changes.services.iter().map(material).collect();
+        Self { snapshot, materials }
+    }
+}
+
+impl From<Arc<Snapshot>> for Delivery {
+    fn from(snapshot: Arc<Snapshot>) -> Self {
+        Self { snapshot, materials: Vec::new() }
+    }
+}
+
 /// A snapshot on its way in.
 pub struct PickUp {
     snapshot: Arc<Snapshot>,
+    materials: Vec<Material>,
     /// Steps done, see [`PickUp::step`].
     done: usize,
+    /// The service that is changing.
+    service: Option<ServiceChange>,
     /// Nothing can be waited for.
     at_once: bool,
 }
+
+/// In steps of a list, see [`PICK_UP_PER_POLL`].
+const STEP_COST: usize = 3;
 
 /// One step of taking over a snapshot.
 enum Step {
@@ -55,27 +85,31 @@ impl PickUp {
         Some(Step::Appeared(interface, address))
     }
 
-    /// Of a step, in the time that one destination takes: a service's scheduler and ranking are made anew.
-    fn cost(&self, step: &Step) -> usize {
-        match step {
-            Step::Service(id) => self.snapshot.services.get(id.index()).map_or(1, |service| 3 + service.pool.len() / 3),
-            _ => 1,
-        }
+    fn is_coming_round(&self) -> bool {
+        self.done < self.before_services()
     }
 
-    fn is_coming_round(&self) -> bool {
-        self.done < self.snapshot.changes.neighbours.len() + self.snapshot.changes.destinations.len()
+    /// So many steps come before those of services.
+    fn before_services(&self) -> usize {
+        self.snapshot.changes.neighbours.len() + self.snapshot.changes.destinations.len()
+    }
+
+    /// Of the service whose step this is.
+    fn material(&mut self) -> Option<&mut Material> {
+        let service = self.done.checked_sub(self.before_services())?;
+        self.materials.get_mut(service)
     }
 }
 
 impl<F: Frame> Director<F> {
-    /// Begins to take over `snapshot`. The previous one must be in.
-    pub fn begin_pick_up(&mut self, snapshot: Arc<Snapshot>) {
+    /// Begins to take over a snapshot. The previous one must be in.
+    pub fn begin_pick_up(&mut self, delivery: impl Into<Delivery>) {
+        let Delivery { snapshot, materials } = delivery.into();
         debug_assert!(self.pick_up.is_none(), "the control thread waits for the acknowledgement");
         if snapshot.changes.network {
             self.network.set(&snapshot.network, &self.counters);
         }
-        self.pick_up = Some(PickUp { snapshot, done: 0, at_once: false });
+        self.pick_up = Some(PickUp { snapshot, materials, done: 0, service: None, at_once: false });
     }
 
     /// Takes over a whole snapshot at once: the first one, before there are packets to hold up. Virtual addresses beyond
@@ -92,34 +126,67 @@ impl<F: Frame> Director<F> {
     }
 
     /// Takes over some more of a new snapshot. When it is in, gives the old one back, for the control thread to drop.
-    pub fn continue_pick_up(&mut self) -> Option<Arc<Snapshot>> {
+    pub fn continue_pick_up(&mut self) -> Option<Delivery> {
         let mut pick_up = self.pick_up.take()?;
         let mut budget = PICK_UP_PER_POLL;
         while budget > 0 {
+            if pick_up.service.is_some() {
+                budget -= 1;
+                self.continue_service(&mut pick_up);
+                continue;
+            }
             let Some(step) = pick_up.step() else { break };
-            budget = budget.saturating_sub(pick_up.cost(&step));
-            if !self.take_over(&pick_up, step) {
+            budget = budget.saturating_sub(STEP_COST);
+            if !self.take_over(&mut pick_up, step) {
                 break;
             }
-            pick_up.done += 1;
         }
         if pick_up.step().is_some() {
             self.pick_up = Some(pick_up);
             return None;
         }
-        let snapshot = pick_up.snapshot;
+        let PickUp { snapshot, materials, .. } = pick_up;
         self.timeouts = snapshot.timeouts.clone();
         self.pmtu_disc = snapshot.settings.pmtu_disc;
         self.secure_tcp = snapshot.settings.secure_tcp == ALWAYS;
         let old = std::mem::replace(&mut self.snapshot, snapshot);
         self.follow_steering();
-        Some(old)
+        Some(Delivery { snapshot: old, materials })
+    }
+
+    fn continue_service(&mut self, pick_up: &mut PickUp) {
+        let Some(change) = &mut pick_up.service else { return };
+        let Some(left) = change.go_on(&mut self.services, &mut self.destinations) else { return };
+        if let Some(material) = pick_up.material() {
+            *material = left;
+        }
+        pick_up.service = None;
+        pick_up.done += 1;
     }
 
     /// False: there is no room for it before other work is done.
-    fn take_over(&mut self, pick_up: &PickUp, step: Step) -> bool {
+    fn take_over(&mut self, pick_up: &mut PickUp, step: Step) -> bool {
+        if let Step::Service(id) = step {
+            return self.begin_service(pick_up, id);
+        }
+        let is_in = self.take_over_at_once(pick_up, step);
+        pick_up.done += usize::from(is_in);
+        is_in
+    }
+
+    fn begin_service(&mut self, pick_up: &mut PickUp, id: ServiceId) -> bool {
+        let material = pick_up.material().map(std::mem::take).unwrap_or_default();
+        let new = pick_up.snapshot.services.get(id.index());
+        pick_up.service = ServiceChange::begin(id, new, material, &self.services, &mut self.destinations);
+        pick_up.done += usize::from(pick_up.service.is_none());
+        true
+    }
+
+    fn take_over_at_once(&mut self, pick_up: &PickUp, step: Step) -> bool {
         let snapshot = &pick_up.snapshot;
         match step {
+            // takes several steps
+            Step::Service(_) => {}
             Step::Neighbour(NeighbourChange { interface, address, mac }) => {
                 self.network.neighbours.set_static(interface, address, mac, self.now);
             }
@@ -127,7 +194,6 @@ impl<F: Frame> Director<F> {
                 return self.network.announce_soon(interface, address) || pick_up.at_once;
             }
             Step::Appeared(..) => {}
-            Step::Service(id) => self.services.set(id, snapshot.services.get(id.index()), &mut self.destinations),
             Step::Destination(id) => {
                 let destination = snapshot.destinations.get(id.index()).map(|d| &**d);
                 let is_available = destination.is_some_and(|d| d.available);

@@ -4,7 +4,7 @@ use super::destinations::Destinations;
 use super::snapshot::Service;
 use crate::model::limits::SERVICES_MAX;
 use crate::model::{DestId, ServiceId, Time};
-use crate::sched::{Flow, Lease, State, Turns};
+use crate::sched::{Candidate, Flow, Lease, State, Succession, Turns};
 use crate::tables::memory::Area;
 use std::sync::Arc;
 
@@ -76,35 +76,47 @@ impl Services {
         self.has_peers = true;
     }
 
-    /// Takes over a service as the control thread describes it now; `None`: it is gone.
-    pub fn set(&mut self, id: ServiceId, service: Option<&Arc<Service>>, destinations: &mut Destinations) {
-        if id.index() >= SERVICES_MAX {
-            return;
-        }
+    /// The service as the control thread describes it now takes the place of the one that was, if any; `None`: it is gone.
+    /// `succession` from the list that was, as [`Scheduler::update`](crate::sched::Scheduler::update) wants it. What was.
+    pub fn change(
+        &mut self,
+        id: ServiceId,
+        service: Option<&Arc<Service>>,
+        succession: Option<&Succession>,
+    ) -> Option<ServiceState> {
         if self.states.len() <= id.index() {
             self.states.resize_with(id.index() + 1, || None);
             self.tick_every_ns = TICK_NS / self.states.len() as u64;
         }
         let slot = &mut self.states[id.index()];
-        let old = slot.as_ref().map(|state| &*state.service);
-        if !service.is_some_and(|new| old.is_some_and(|old| has_list_of(new, old))) {
-            destinations.set_list(id, old.map(|old| &*old.pool), service.map(|new| (new.scheduler, &*new.pool)));
-        }
-        if let Some(new) = service.filter(|_| self.has_peers) {
-            destinations.share(&new.pool, new.scheduler, new.strict);
-        }
         match (service, slot.take()) {
-            (None, _) => {}
+            (None, old) => old,
             (Some(new), Some(mut state)) if state.service.key == new.key => {
                 state.rejoin();
                 // other options alone are another plan; a pool is replaced once a destination was added, edited or deleted
                 if !Arc::ptr_eq(&state.service.pool, &new.pool) || state.scheduler.kind() != new.scheduler {
-                    state.scheduler.update(&state.service.pool, &new.pool, &new.plan);
+                    state.scheduler.update(succession, &new.pool, &new.plan);
                 }
                 *slot = Some(ServiceState::new(new, state.scheduler, self.has_peers));
+                None
             }
-            (Some(new), _) => *slot = Some(ServiceState::new(new, State::new(&new.pool, &new.plan), self.has_peers)),
+            (Some(new), old) => {
+                *slot = Some(ServiceState::new(new, State::new(&new.pool, &new.plan), self.has_peers));
+                old
+            }
         }
+    }
+
+    /// A destination is going to be gone with the service's next change.
+    pub fn depart(&mut self, id: ServiceId, candidate: &Candidate) {
+        if let Some(Some(state)) = self.states.get_mut(id.index()) {
+            state.scheduler.depart(candidate);
+        }
+    }
+
+    /// Whether other workers schedule, too.
+    pub fn has_peers(&self) -> bool {
+        self.has_peers
     }
 
     /// Lets the next scheduler do its housekeeping when it is its turn: each about once a second, and one at a time.
@@ -136,9 +148,4 @@ impl Services {
         }?;
         pool.candidates().get(position).map(|c| c.id)
     }
-}
-
-/// The same scheduler, of the same destinations in the same order: what was edited of them has been ranked again.
-fn has_list_of(new: &Service, old: &Service) -> bool {
-    new.key == old.key && new.scheduler == old.scheduler && new.pool.is_edit_of(&old.pool)
 }

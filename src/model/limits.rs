@@ -52,8 +52,9 @@ pub const TIMEOUT_SETS_MAX: usize = 1024;
 /// Mark rules: each may be looked at for a packet that no connection is known for.
 pub const MARK_RULES_MAX: usize = 1024;
 
-/// Destinations of a new snapshot a worker takes over between two bursts; a service counts as several.
-pub const PICK_UP_PER_POLL: usize = 16;
+/// Steps that a worker does of taking over a new snapshot between two bursts: some 10 µs. A destination counts as several,
+/// and then as one for each time that its place in a list is looked at.
+pub const PICK_UP_PER_POLL: usize = 48;
 
 /// FTP control connections of a worker that have asked for a passive data connection: each is a logged-in user.
 pub const FTP_SESSIONS_MAX: usize = 65_536;

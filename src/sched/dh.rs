@@ -2,7 +2,7 @@
 //! packet's destination address says which. For caches behind a transparent proxy.
 
 use super::hash::{fold, hash_32};
-use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
+use super::{Flow, Loads, Options, PlanError, Pool, Scheduler, Succession};
 
 /// IPVS's CONFIG_IP_VS_DH_TAB_BITS. Of a larger pool the destinations behind the 256th get no client.
 const BITS: u32 = 8;
@@ -25,7 +25,7 @@ impl Scheduler for Dh {
         Self
     }
 
-    fn update(&mut self, _: &Pool, _: &Pool, _: &()) {}
+    fn update(&mut self, _: Option<&Succession>, _: &()) {}
 
     #[inline]
     fn schedule<L: Loads>(&mut self, pool: &Pool, _: &(), _: &(), loads: &L, flow: &Flow) -> Option<usize> {

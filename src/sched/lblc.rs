@@ -6,7 +6,7 @@ use super::homes::Homes;
 use super::load::{Load, Share};
 use super::ranking::{Measure, Standings};
 use super::wlc::Wlc;
-use super::{Candidate, Flow, Loads, Options, PlanError, Pool, Scheduler};
+use super::{Candidate, Flow, Loads, Options, PlanError, Pool, Scheduler, Succession};
 use crate::model::{DestId, Time};
 
 /// How long an entry may be idle.
@@ -58,7 +58,7 @@ impl Scheduler for Lblc {
     }
 
     /// Entries of destinations that left stay: they are valid again when the destination comes back.
-    fn update(&mut self, _: &Pool, _: &Pool, _: &Plan) {}
+    fn update(&mut self, _: Option<&Succession>, _: &Plan) {}
 
     #[inline]
     fn schedule<L: Loads>(

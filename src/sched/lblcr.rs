@@ -6,7 +6,7 @@ use super::cache::Cache;
 use super::homes::Homes;
 use super::lblc::{Ranking, should_spill};
 use super::load::Load;
-use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
+use super::{Candidate, Flow, Loads, Options, PlanError, Pool, Scheduler, Succession};
 use crate::model::{DestId, Time};
 use hashbrown::HashMap;
 
@@ -30,7 +30,8 @@ pub struct Lblcr {
     cache: Cache<Set>,
     /// Of all sets.
     members: usize,
-    /// Last weights of destinations that left the pool: IPVS still sees them when it shrinks a set.
+    /// Last weights of destinations that left the pool: IPVS still sees them when it shrinks a set. Who came back since is
+    /// looked for in the pool first.
     departed: HashMap<DestId, u32>,
     shared: bool,
 }
@@ -55,20 +56,17 @@ impl Scheduler for Lblcr {
         Self::default()
     }
 
-    fn update(&mut self, old: &Pool, new: &Pool, _: &Plan) {
-        if new.is_edit_of(old) {
-            return;
+    fn update(&mut self, _: Option<&Succession>, _: &Plan) {}
+
+    fn depart(&mut self, candidate: &Candidate) {
+        if self.departed.capacity() == 0 {
+            // once for all, so that a departure never has to move the others
+            self.departed.reserve(DEPARTED_MAX);
         }
-        let gone = old.candidates().iter().filter(|c| new.position(c.id).is_none());
-        for candidate in gone {
-            if self.departed.len() == DEPARTED_MAX {
-                self.departed.clear();
-            }
-            self.departed.insert(candidate.id, candidate.weight);
+        if self.departed.len() == DEPARTED_MAX {
+            self.departed.clear();
         }
-        if !self.departed.is_empty() {
-            self.departed.retain(|&id, _| new.position(id).is_none());
-        }
+        self.departed.insert(candidate.id, candidate.weight);
     }
 
     #[inline]

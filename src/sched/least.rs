@@ -2,7 +2,7 @@
 //! connection, and what makes a share is all they differ in.
 
 use super::ranking::{Measure, Standings};
-use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
+use super::{Flow, Loads, Options, PlanError, Pool, Scheduler, Succession};
 use std::marker::PhantomData;
 
 /// A measure that is a scheduler.
@@ -28,7 +28,7 @@ impl<M: Rule> Scheduler for Least<M> {
         Self(PhantomData)
     }
 
-    fn update(&mut self, _: &Pool, _: &Pool, _: &()) {}
+    fn update(&mut self, _: Option<&Succession>, _: &()) {}
 
     #[inline]
     fn schedule<L: Loads>(&mut self, _: &Pool, _: &(), ranking: &Standings<M>, _: &L, _: &Flow) -> Option<usize> {

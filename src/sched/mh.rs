@@ -4,7 +4,7 @@
 
 use super::hash::{fold, fold_as, sip_hash_1_3};
 use super::load::greatest_common_divisor;
-use super::{Candidate, Flow, Loads, Options, PlanError, Pool, Scheduler};
+use super::{Candidate, Flow, Loads, Options, PlanError, Pool, Scheduler, Succession};
 
 /// IPVS's CONFIG_IP_VS_MH_TAB_INDEX of 12 selects this prime (of 251, 509, 1021, 2039, 4093, ... 131071).
 const SLOTS: u32 = 4093;
@@ -45,7 +45,7 @@ impl Scheduler for Mh {
         Self
     }
 
-    fn update(&mut self, _: &Pool, _: &Pool, _: &Plan) {}
+    fn update(&mut self, _: Option<&Succession>, _: &Plan) {}
 
     #[inline]
     fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Plan, _: &(), loads: &L, flow: &Flow) -> Option<usize> {

@@ -28,6 +28,7 @@ pub mod registry;
 pub mod rr;
 pub mod sed;
 pub mod sh;
+pub mod succession;
 #[cfg(test)]
 mod testing;
 pub mod turns;
@@ -39,6 +40,7 @@ pub use crate::tables::place::{Place, Turns};
 pub use load::Load;
 pub use pool::{Candidate, Pool};
 pub use registry::{Plan, REGISTRY, Ranking, SchedulerKind, State};
+pub use succession::Succession;
 pub use turns::Lease;
 
 use crate::model::settings::Settings;
@@ -136,8 +138,14 @@ pub trait Scheduler: Sized + Send {
     /// (thresholds, forwarding method). Not for a change of the service's options alone, which brings just another
     /// plan: IPVS sends wrr back to the head of the list for the former and not for the latter.
     ///
-    /// Several changes may come as one; which order IPVS would have seen them in is then undefined.
-    fn update(&mut self, old: &Pool, new: &Pool, plan: &Self::Plan);
+    /// Several changes may come as one; which order IPVS would have seen them in is then undefined. `succession`: to the
+    /// new list, of those who were told to [`Scheduler::depart`]; `None` when every destination stands where it stood.
+    fn update(&mut self, succession: Option<&Succession>, plan: &Self::Plan);
+
+    /// A destination is going to be gone with the next update.
+    fn depart(&mut self, candidate: &Candidate) {
+        let _ = candidate;
+    }
 
     /// Index into the pool of the destination for a new connection, `None` when none may take it.
     fn schedule<L: Loads>(

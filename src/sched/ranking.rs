@@ -12,12 +12,12 @@ use std::hint::select_unpredictable;
 use std::marker::PhantomData;
 
 /// What schedulers want to have ready of their destinations' loads.
-pub trait Ranking: Default + Send {
+pub trait Ranking: Sized + Send {
     /// Connections that come and go change it, not only weights and thresholds.
     const FOLLOWS_COUNTS: bool;
 
-    /// Begins anew with these destinations, in list order.
-    fn refill(&mut self, loads: impl ExactSizeIterator<Item = Load> + Clone);
+    /// Of so many destinations, of which nobody is to be taken before its load is set.
+    fn blank(len: usize) -> Self;
 
     /// The load of a destination changed. Positions that there are not are ignored.
     fn set(&mut self, position: usize, load: Load);
@@ -32,7 +32,7 @@ pub trait Ranking: Default + Send {
 /// For schedulers that decide without.
 impl Ranking for () {
     const FOLLOWS_COUNTS: bool = false;
-    fn refill(&mut self, _: impl ExactSizeIterator<Item = Load> + Clone) {}
+    fn blank(_: usize) -> Self {}
     fn set(&mut self, _: usize, _: Load) {}
 }
 
@@ -40,9 +40,8 @@ impl Ranking for () {
 impl<A: Ranking, B: Ranking> Ranking for (A, B) {
     const FOLLOWS_COUNTS: bool = A::FOLLOWS_COUNTS || B::FOLLOWS_COUNTS;
 
-    fn refill(&mut self, loads: impl ExactSizeIterator<Item = Load> + Clone) {
-        self.0.refill(loads.clone());
-        self.1.refill(loads);
+    fn blank(len: usize) -> Self {
+        (A::blank(len), B::blank(len))
     }
 
     fn set(&mut self, position: usize, load: Load) {
@@ -120,17 +119,11 @@ pub struct Standings<M> {
     measure: PhantomData<M>,
 }
 
-impl<M> Default for Standings<M> {
-    fn default() -> Self {
-        Self { standings: Summaries::default(), measure: PhantomData }
-    }
-}
-
 impl<M: Measure> Ranking for Standings<M> {
     const FOLLOWS_COUNTS: bool = M::FOLLOWS_COUNTS;
 
-    fn refill(&mut self, loads: impl ExactSizeIterator<Item = Load> + Clone) {
-        self.standings.refill(loads.enumerate().map(|(position, load)| Standing::of::<M>(position, load)));
+    fn blank(len: usize) -> Self {
+        Self { standings: Summaries::new(len), measure: PhantomData }
     }
 
     #[inline]
@@ -159,15 +152,35 @@ impl<M: Measure> Standings<M> {
     }
 }
 
-/// The weights of usable destinations along the list.
-#[derive(Debug, Default)]
-pub struct Weights {
-    greatest: Summaries<Greatest, 16>,
+/// Something that is kept of a weight, 0 standing for a destination that is not to be taken.
+pub trait OfWeight: Summary + Send {
+    fn of(weight: u32) -> Self;
 }
 
-/// 0 for a destination that is not to be taken.
+/// The weights of usable destinations along the list; `BRANCHES` of what is kept of them to a cache line.
+#[derive(Debug)]
+pub struct ByWeight<T, const BRANCHES: usize> {
+    summaries: Summaries<T, BRANCHES>,
+}
+
+impl<T: OfWeight, const BRANCHES: usize> Ranking for ByWeight<T, BRANCHES> {
+    const FOLLOWS_COUNTS: bool = false;
+
+    fn blank(len: usize) -> Self {
+        Self { summaries: Summaries::new(len) }
+    }
+
+    fn set(&mut self, position: usize, load: Load) {
+        self.summaries.set(position, T::of(if load.is_usable() { load.weight } else { 0 }));
+    }
+}
+
+/// The greatest of them.
+pub type Weights = ByWeight<Greatest, 16>;
+
+/// The greatest weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Greatest(u32);
+pub struct Greatest(u32);
 
 impl Summary for Greatest {
     const NONE: Self = Self(0);
@@ -178,21 +191,9 @@ impl Summary for Greatest {
     }
 }
 
-impl Greatest {
-    fn of(load: Load) -> Self {
-        if load.is_usable() { Self(load.weight) } else { Self::NONE }
-    }
-}
-
-impl Ranking for Weights {
-    const FOLLOWS_COUNTS: bool = false;
-
-    fn refill(&mut self, loads: impl ExactSizeIterator<Item = Load> + Clone) {
-        self.greatest.refill(loads.map(Greatest::of));
-    }
-
-    fn set(&mut self, position: usize, load: Load) {
-        self.greatest.set(position, Greatest::of(load));
+impl OfWeight for Greatest {
+    fn of(weight: u32) -> Self {
+        Self(weight)
     }
 }
 
@@ -200,24 +201,22 @@ impl Weights {
     /// The greatest; `None` when no destination is usable.
     #[inline]
     pub fn greatest(&self) -> Option<u32> {
-        Some(self.greatest.all().0).filter(|weight| *weight > 0)
+        Some(self.summaries.all().0).filter(|weight| *weight > 0)
     }
 
     /// Position of the first usable destination at or behind `from` that has at least this weight, which is positive.
     #[inline]
     pub fn first_of_weight(&self, from: usize, weight: u32) -> Option<usize> {
-        self.greatest.first_from(from, |best| best.0 >= weight)
+        self.summaries.first_from(from, |best| best.0 >= weight)
     }
 }
 
-/// The weights of usable destinations added up along the list.
-#[derive(Debug, Default)]
-pub struct WeightSums {
-    sums: Summaries<Sum, 8>,
-}
+/// All of them added up.
+pub type WeightSums = ByWeight<Sum, 8>;
 
+/// A sum of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sum(u64);
+pub struct Sum(u64);
 
 impl Summary for Sum {
     const NONE: Self = Self(0);
@@ -228,27 +227,15 @@ impl Summary for Sum {
     }
 }
 
-impl Sum {
-    fn of(load: Load) -> Self {
-        if load.is_usable() { Self(load.weight.into()) } else { Self::NONE }
-    }
-}
-
-impl Ranking for WeightSums {
-    const FOLLOWS_COUNTS: bool = false;
-
-    fn refill(&mut self, loads: impl ExactSizeIterator<Item = Load> + Clone) {
-        self.sums.refill(loads.map(Sum::of));
-    }
-
-    fn set(&mut self, position: usize, load: Load) {
-        self.sums.set(position, Sum::of(load));
+impl OfWeight for Sum {
+    fn of(weight: u32) -> Self {
+        Self(weight.into())
     }
 }
 
 impl WeightSums {
     pub fn total(&self) -> u64 {
-        self.sums.all().0
+        self.summaries.all().0
     }
 
     /// Position of the first usable destination up to which the weights add up to `sum`, at most the total.
@@ -258,7 +245,7 @@ impl WeightSums {
         if self.total() < left {
             return None;
         }
-        Some(self.sums.search(|half| {
+        Some(self.summaries.search(|half| {
             let is_left = half.0 >= left;
             left -= if is_left { 0 } else { half.0 };
             is_left

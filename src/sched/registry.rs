@@ -2,7 +2,7 @@
 
 use super::least::Least;
 use super::ranking::Ranking as _;
-use super::{Flow, Load, Loads, Options, Place, PlanError, Pool, Scheduler, Turns};
+use super::{Candidate, Flow, Load, Loads, Options, Place, PlanError, Pool, Scheduler, Succession, Turns};
 use crate::model::Time;
 
 /// What is said of a scheduler where people choose one.
@@ -49,12 +49,17 @@ macro_rules! schedulers {
         }
 
         impl Ranking {
+            /// As [`ranking::Ranking::blank`](super::ranking::Ranking::blank).
+            pub fn blank(kind: SchedulerKind, len: usize) -> Self {
+                match kind {
+                    $(SchedulerKind::$kind => Self::$kind(<$scheduler as Scheduler>::Ranking::blank(len)),)*
+                }
+            }
+
             /// For destinations with these loads, in list order.
-            pub fn new(kind: SchedulerKind, loads: impl ExactSizeIterator<Item = Load> + Clone) -> Self {
-                let mut ranking = match kind {
-                    $(SchedulerKind::$kind => Self::$kind(Default::default()),)*
-                };
-                ranking.refill(loads);
+            pub fn new(kind: SchedulerKind, loads: impl ExactSizeIterator<Item = Load>) -> Self {
+                let mut ranking = Self::blank(kind, loads.len());
+                loads.enumerate().for_each(|(position, load)| ranking.set(position, load));
                 ranking
             }
 
@@ -68,13 +73,6 @@ macro_rules! schedulers {
             pub fn follows_counts(&self) -> bool {
                 match self {
                     $(Self::$kind(_) => <$scheduler as Scheduler>::Ranking::FOLLOWS_COUNTS,)*
-                }
-            }
-
-            /// As [`ranking::Ranking::refill`](super::ranking::Ranking::refill).
-            pub fn refill(&mut self, loads: impl ExactSizeIterator<Item = Load> + Clone) {
-                match self {
-                    $(Self::$kind(ranking) => ranking.refill(loads),)*
                 }
             }
 
@@ -145,11 +143,18 @@ macro_rules! schedulers {
                 }
             }
 
-            /// As [`Scheduler::update`]; another kind of scheduler begins afresh.
-            pub fn update(&mut self, old: &Pool, new: &Pool, plan: &Plan) {
+            /// As [`Scheduler::update`]; another kind of scheduler begins afresh with `new`.
+            pub fn update(&mut self, succession: Option<&Succession>, new: &Pool, plan: &Plan) {
                 match (&mut *self, plan) {
-                    $((Self::$kind(state), Plan::$kind(plan)) => state.update(old, new, plan),)*
+                    $((Self::$kind(state), Plan::$kind(plan)) => state.update(succession, plan),)*
                     _ => *self = Self::take_over(new, plan),
+                }
+            }
+
+            /// As [`Scheduler::depart`].
+            pub fn depart(&mut self, candidate: &Candidate) {
+                match self {
+                    $(Self::$kind(state) => state.depart(candidate),)*
                 }
             }
 
@@ -308,9 +313,9 @@ mod tests {
             state.schedule(&pool, plan, &ranking, &loads, &flow_from(1))
         };
         assert_eq!(pick(&mut state, &rr), Some(0));
-        state.update(&pool, &pool, &wrr);
+        state.update(None, &pool, &wrr);
         assert_eq!([pick(&mut state, &wrr), pick(&mut state, &wrr)], [Some(1), Some(1)]);
-        state.update(&pool, &pool, &rr);
+        state.update(None, &pool, &rr);
         assert_eq!(pick(&mut state, &rr), Some(0));
     }
 }

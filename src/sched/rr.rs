@@ -1,7 +1,7 @@
 //! Round robin (`ip_vs_rr.c`): the destination after the last one, in list order; weights matter only as zero or not.
 
 use super::ranking::Weights;
-use super::{Flow, Loads, Options, Place, PlanError, Pool, Scheduler, Turns};
+use super::{Flow, Loads, Options, Place, PlanError, Pool, Scheduler, Succession, Turns};
 
 /// The pointer to the last destination used.
 #[derive(Debug, Default)]
@@ -24,9 +24,8 @@ impl Scheduler for Rr {
     }
 
     /// The pointer stays with its destination; when that is gone it steps back to the nearest one that is not.
-    fn update(&mut self, old: &Pool, new: &Pool, _: &Turns) {
-        let passed = &old.candidates()[..self.after.min(old.len())];
-        self.after = passed.iter().rev().find_map(|c| new.position(c.id)).map_or(0, |i| i + 1);
+    fn update(&mut self, succession: Option<&Succession>, _: &Turns) {
+        self.after = succession.map_or(self.after, |succession| succession.place(self.after));
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 //! address (and port, with sh-port) says which.
 
 use super::hash::{fold, hash_32};
-use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
+use super::{Flow, Loads, Options, PlanError, Pool, Scheduler, Succession};
 
 /// IPVS's CONFIG_IP_VS_SH_TAB_BITS. Of a larger pool the destinations behind the 256th get no client.
 const BITS: u32 = 8;
@@ -35,7 +35,7 @@ impl Scheduler for Sh {
         Self
     }
 
-    fn update(&mut self, _: &Pool, _: &Pool, _: &Plan) {}
+    fn update(&mut self, _: Option<&Succession>, _: &Plan) {}
 
     #[inline]
     fn schedule<L: Loads>(&mut self, pool: &Pool, plan: &Plan, _: &(), loads: &L, flow: &Flow) -> Option<usize> {

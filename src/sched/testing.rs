@@ -2,7 +2,7 @@
 //! against a naive oracle.
 
 use super::ranking::Ranking;
-use super::{Candidate, Flow, Loads, Options, Pool, Scheduler};
+use super::{Candidate, Flow, Loads, Options, Pool, Scheduler, Succession};
 use crate::model::{DestId, Time};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
@@ -63,8 +63,8 @@ pub fn at(s: u64, flow: Flow) -> Flow {
 
 /// A ranking made from nothing.
 pub fn ranked<S: Scheduler>(pool: &Pool, loads: &TestLoads) -> S::Ranking {
-    let mut ranking = S::Ranking::default();
-    ranking.refill(pool.loads(loads));
+    let mut ranking = S::Ranking::blank(pool.len());
+    pool.loads(loads).enumerate().for_each(|(position, load)| ranking.set(position, load));
     ranking
 }
 
@@ -112,7 +112,8 @@ impl<S: Scheduler> Bench<S> {
     pub fn change(&mut self, list: Vec<Candidate>) {
         let pool = Pool::new(list);
         self.plan = S::plan(&pool, self.options).expect("a plan");
-        self.state.update(&self.pool, &pool, &self.plan);
+        let succession = Succession::between(&self.pool, &pool, |gone| self.state.depart(gone));
+        self.state.update(Some(&succession), &self.plan);
         self.pool = pool;
     }
 

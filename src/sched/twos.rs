@@ -2,7 +2,7 @@
 //! taken. Mitzenmacher, Richa, Sitaraman, "The Power of Two Random Choices".
 
 use super::ranking::WeightSums;
-use super::{Flow, Loads, Options, PlanError, Pool, Scheduler};
+use super::{Flow, Loads, Options, PlanError, Pool, Scheduler, Succession};
 use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -27,7 +27,7 @@ impl Scheduler for Twos {
         Self { random: RandomState::new().build_hasher().finish() }
     }
 
-    fn update(&mut self, _: &Pool, _: &Pool, _: &()) {}
+    fn update(&mut self, _: Option<&Succession>, _: &()) {}
 
     #[inline]
     fn schedule<L: Loads>(&mut self, pool: &Pool, _: &(), sums: &WeightSums, loads: &L, _: &Flow) -> Option<usize> {
@@ -62,7 +62,6 @@ fn choose<L: Loads>(pool: &Pool, sums: &WeightSums, loads: &L, draws: [u64; 2]) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sched::ranking::Ranking;
     use crate::sched::testing::*;
     use proptest::prelude::*;
 
@@ -116,8 +115,7 @@ mod tests {
             let usable = scene.pool.candidates().iter().filter(|c| naive_usable(c, &scene.loads));
             let total: u64 = usable.map(|c| u64::from(c.weight)).sum();
             let draws = [a % (total + 1), b % (total + 1)];
-            let mut sums = WeightSums::default();
-            sums.refill(scene.pool.loads(&scene.loads));
+            let sums = ranked::<Twos>(&scene.pool, &scene.loads);
             prop_assert_eq!(choose(&scene.pool, &sums, &scene.loads, draws), countdown(&scene, draws));
         }
 

@@ -6,7 +6,7 @@
 
 use super::load::greatest_common_divisor;
 use super::ranking::Weights;
-use super::{Flow, Loads, Options, Place, PlanError, Pool, Scheduler, Turns};
+use super::{Flow, Loads, Options, Place, PlanError, Pool, Scheduler, Succession, Turns};
 
 /// How the bar moves.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Scheduler for Wrr {
     }
 
     /// Any change of a destination sends the pointer to the head of the list.
-    fn update(&mut self, _: &Pool, _: &Pool, plan: &Plan) {
+    fn update(&mut self, _: Option<&Succession>, plan: &Plan) {
         *self = Self { after: 0, bar: plan.after_change(self.bar) };
     }
 

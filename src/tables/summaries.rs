@@ -36,37 +36,19 @@ pub struct Summaries<T, const BRANCHES: usize> {
     end: usize,
 }
 
-impl<T: Summary, const BRANCHES: usize> Default for Summaries<T, BRANCHES> {
-    fn default() -> Self {
-        Self { groups: vec![Group([T::NONE; BRANCHES])], first: 1, end: 1 }
-    }
-}
-
 impl<T: Summary, const BRANCHES: usize> Summaries<T, BRANCHES> {
     const ONE_LINE: () = assert!(BRANCHES.is_power_of_two() && BRANCHES > 1 && size_of::<Group<T, BRANCHES>>() == 64);
 
-    /// Other entries, in the memory there is when it is enough.
-    pub fn refill(&mut self, entries: impl ExactSizeIterator<Item = T>) {
+    /// Of so many entries, each [`Summary::NONE`] as long as it is not set.
+    pub fn new(len: usize) -> Self {
         const { Self::ONE_LINE };
-        self.first = 1;
-        while self.first < entries.len() {
-            self.first *= BRANCHES;
+        let mut first = 1;
+        while first < len {
+            first *= BRANCHES;
         }
-        self.end = self.first + entries.len();
-        self.groups.clear();
-        self.groups.resize(self.end.div_ceil(BRANCHES), Group([T::NONE; BRANCHES]));
-        for (at, entry) in (self.first..).zip(entries) {
-            self.groups[at / BRANCHES].0[at % BRANCHES] = entry;
-        }
-        // level by level: between two levels there are nodes that are none's
-        let (mut first, mut end) = (self.first, self.end);
-        while first > 1 {
-            (first, end) = (first / BRANCHES, end.div_ceil(BRANCHES));
-            for at in first..end {
-                let summary = self.groups[at].0.iter().fold(T::NONE, |all, part| all.join(*part));
-                self.groups[at / BRANCHES].0[at % BRANCHES] = summary;
-            }
-        }
+        let end = first + len;
+        // between two levels there are nodes that are none's
+        Self { groups: vec![Group([T::NONE; BRANCHES]); end.div_ceil(BRANCHES)], first, end }
     }
 
     #[inline(always)]
@@ -182,13 +164,16 @@ mod tests {
 
     #[test]
     fn no_entries_have_no_summary_and_take_no_change() {
-        let mut most = Summaries::<Most, 16>::default();
-        for _ in 0..2 {
-            most.set(0, Most(7));
-            most.set(usize::MAX, Most(7));
-            assert_eq!((most.all(), most.first_from(0, |m| m.0 > 0)), (Most(0), None));
-            most.refill([].into_iter());
-        }
+        let mut most = Summaries::<Most, 16>::new(0);
+        most.set(0, Most(7));
+        most.set(usize::MAX, Most(7));
+        assert_eq!((most.all(), most.first_from(0, |m| m.0 > 0)), (Most(0), None));
+    }
+
+    fn sums(row: &[u32]) -> Summaries<Sum, 8> {
+        let mut sums = Summaries::new(row.len());
+        row.iter().enumerate().for_each(|(i, &v)| sums.set(i, Sum(v.into())));
+        sums
     }
 
     proptest! {
@@ -197,10 +182,8 @@ mod tests {
             mut row in prop::collection::vec(0..20u32, 0..300),
             changes in prop::collection::vec((any::<prop::sample::Index>(), 0..20u32), 0..100),
         ) {
-            let (mut most, mut sum) = (Summaries::<_, 16>::default(), Summaries::<_, 8>::default());
-            most.refill([Most(3); 9].into_iter());
-            most.refill(row.iter().map(|&v| Most(v)));
-            sum.refill(row.iter().map(|&v| Sum(v.into())));
+            let (mut most, mut sum) = (Summaries::<_, 16>::new(row.len()), sums(&row));
+            row.iter().enumerate().for_each(|(i, &v)| most.set(i, Most(v)));
             for (index, value) in changes {
                 if row.is_empty() {
                     break;
@@ -219,8 +202,7 @@ mod tests {
 
         #[test]
         fn a_search_by_sums_finds_where_they_reach_it(row in prop::collection::vec(0..20u32, 1..300), wanted in 1..900u64) {
-            let mut sum = Summaries::<_, 8>::default();
-            sum.refill(row.iter().map(|&v| Sum(v.into())));
+            let sum = sums(&row);
             let mut left = wanted;
             let found = sum.search(|half: Sum| {
                 let is_left = half.0 >= left;

@@ -15,6 +15,7 @@ use crate::control::steering::{Steerer, Step, rebalanced};
 use crate::dataplane::listing::ConnectionRow;
 use crate::dataplane::mailbox::{NeighbourRow, Reply, Request};
 use crate::dataplane::meter::BurstTimes;
+use crate::dataplane::pick_up::Delivery;
 use crate::dataplane::snapshot::Snapshot;
 use crate::dataplane::steer::client_hash::Input;
 use crate::io::rss::field_names;
@@ -48,8 +49,8 @@ pub struct Running {
     /// The snapshot that is still to be sent, when every worker has the one before; a later one takes its place.
     next: Option<Snapshot>,
     unacknowledged: usize,
-    /// The number of the one that was sent last.
-    sent: u64,
+    /// The one that was sent last.
+    sent: Arc<Snapshot>,
     /// What is still to be done for the last one that was.
     steps: VecDeque<Step>,
     /// As it was when these steps were made.
@@ -72,7 +73,7 @@ pub struct Running {
     /// What had come in since then when it was last looked at, by all ports that spread packets.
     seen: Arrivals,
     /// Snapshots that workers have given back: dropped, which takes a while, when those who wait have their answers.
-    replaced: Vec<Arc<Snapshot>>,
+    replaced: Vec<Delivery>,
 }
 
 impl Running {
@@ -95,7 +96,7 @@ impl Running {
             workers,
             next: None,
             unacknowledged: 0,
-            sent: first.version,
+            sent: Arc::new(first.clone()),
             latest: first.clone(),
             steps: VecDeque::new(),
             published: first.clone(),
@@ -197,13 +198,14 @@ impl Running {
             self.published = next;
         }
         let Some(Step { snapshot, moves }) = self.steps.pop_front() else { return };
-        self.sent = snapshot.version;
         self.moving = if moves { self.workers.len() } else { 0 };
         for worker in &mut self.workers {
-            if worker.mailbox.ask(Request::Snapshot(snapshot.clone())).is_ok() {
+            let delivery = Delivery::prepared(snapshot.clone(), &self.sent);
+            if worker.mailbox.ask(Request::Snapshot(delivery)).is_ok() {
                 self.unacknowledged += 1;
             }
         }
+        self.sent = snapshot;
     }
 
     fn look_at_links(&mut self) {
@@ -536,7 +538,7 @@ impl Runtime for Running {
     }
 
     fn is_in_force(&self, version: u64) -> bool {
-        self.sent >= version && self.unacknowledged == 0
+        self.sent.version >= version && self.unacknowledged == 0
     }
 }
 

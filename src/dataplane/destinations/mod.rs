@@ -11,7 +11,8 @@ use crate::model::limits::{DESTINATIONS_MAX, SERVICES_MAX};
 use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
 use crate::tables::memory::{Area, Mapping, NoMemory, Zeroed, prefetch};
 use crate::tables::neighbours::NeighbourId;
-use ranked::Ranked;
+use ranked::Coming;
+pub use ranked::Ranked;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -52,8 +53,9 @@ impl Way {
 #[repr(C, align(64))]
 pub struct DestState {
     pub service: ServiceId,
-    /// In its service's list, [`NOWHERE`] when it is not there.
-    position: u32,
+    /// In its service's list and, while that is about to become another one, in the new one; [`NOWHERE`] when it is not
+    /// there. Which is which, the service's ranking knows.
+    positions: [u32; 2],
     pub weight: u32,
     threshold_upper: u32,
     threshold_lower: u32,
@@ -107,7 +109,7 @@ impl Default for DestState {
             port: [0; 2],
             weight: 0,
             service: ServiceId(u32::MAX),
-            position: NOWHERE,
+            positions: [NOWHERE; 2],
             is_counted: false,
             is_changed: false,
             is_asked: false,
@@ -143,6 +145,8 @@ pub struct Destinations {
     paths: Vec<Path>,
     /// By service.
     ranked: Vec<Option<Box<Ranked>>>,
+    /// Of the list that a service is about to have.
+    coming: Option<Coming>,
     real_servers: RealServers,
     counters: SharedCounters,
     /// With several workers.
@@ -158,7 +162,7 @@ impl Destinations {
         paths.reserve_exact(DESTINATIONS_MAX);
         let counters = Arc::new(Mapping::new(DESTINATIONS_MAX)?);
         let (ranked, real_servers) = (Vec::with_capacity(SERVICES_MAX), RealServers::new()?);
-        Ok(Self { states, paths, ranked, real_servers, counters, peers: None })
+        Ok(Self { states, paths, ranked, coming: None, real_servers, counters, peers: None })
     }
 
     pub fn shared(&self) -> SharedCounters {
@@ -199,8 +203,8 @@ impl Destinations {
                 port: d.port.to_be_bytes(),
                 weight: d.weight,
                 service: d.service,
-                position: if state.service == d.service { state.position } else { NOWHERE },
-                is_counted: state.is_counted,
+                positions: if state.service == d.service { state.positions } else { [NOWHERE; 2] },
+                is_counted: state.is_counted && state.service == d.service,
                 is_asked: state.is_asked,
                 flagged_here: state.flagged_here,
                 timeouts: d.timeouts,

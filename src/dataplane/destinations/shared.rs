@@ -3,7 +3,7 @@
 use super::{DestState, Destinations};
 use crate::dataplane::peers::{Board, Count, News, Peers};
 use crate::model::{DestCounters, DestId, Time, WorkerId};
-use crate::sched::{Loads, Pool, SchedulerKind};
+use crate::sched::{Loads, SchedulerKind};
 
 impl Destinations {
     /// This is one of several workers from now on; before it has destinations.
@@ -12,15 +12,13 @@ impl Destinations {
         self.peers = Some(Box::new(Peers::new(board, worker)));
     }
 
-    /// These destinations' service has this scheduler, and is strict or not.
-    pub fn share(&mut self, pool: &Pool, kind: SchedulerKind, strict: bool) {
+    /// This destination's service has this scheduler, and is strict or not.
+    pub fn share(&mut self, id: DestId, kind: SchedulerKind, strict: bool) {
         let Self { states, peers: Some(peers), counters, .. } = self else { return };
-        for id in pool.candidates().iter().map(|c| c.id) {
-            let Some(state) = states.get_mut(id.index()) else { continue };
-            state.is_asked = kind.asks_counts();
-            if state.has_shared_counts() {
-                peers.begin(id, count(&counters[id.index()], state), strict);
-            }
+        let Some(state) = states.get_mut(id.index()) else { return };
+        state.is_asked = kind.asks_counts();
+        if state.has_shared_counts() {
+            peers.begin(id, count(&counters[id.index()], state), strict);
         }
     }
 

@@ -2,10 +2,11 @@
 //! scans of the list beside each scheduler.
 
 use crate::dataplane::destinations::Destinations;
+use crate::dataplane::service_change::{Material, ServiceChange};
 use crate::dataplane::services::Services;
 use crate::dataplane::snapshot::Service;
 use crate::model::{DestId, Destination, Forward, Protocol, ServiceId, ServiceKey, Time};
-use crate::sched::{Candidate, Flow, Options, Plan, Pool, REGISTRY, Ranking, SchedulerKind, State};
+use crate::sched::{Candidate, Flow, Options, Plan, Pool, REGISTRY, Ranking, SchedulerKind, State, Succession};
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ const SERVICE: ServiceId = ServiceId(3);
 /// A service, and the scheduler of another one that is its double.
 struct Pair {
     kind: SchedulerKind,
+    next_kind: SchedulerKind,
     destinations: Destinations,
     services: Services,
     pool: Arc<Pool>,
@@ -66,9 +68,10 @@ impl Pair {
     fn new(kind: SchedulerKind) -> Self {
         let (destinations, services) = (Destinations::new().unwrap(), Services::default());
         let (pool, connections) = (Arc::default(), Vec::new());
+        let (double, now) = (None, Time::from_s(1));
         let mut pair =
-            Self { kind, destinations, services, pool, double: None, connections, next_id: 0, now: Time::from_s(1) };
-        pair.publish(Vec::new(), &[]);
+            Self { kind, next_kind: kind, destinations, services, pool, double, connections, next_id: 0, now };
+        pair.publish(Vec::new(), &[]).unwrap();
         pair
     }
 
@@ -92,61 +95,100 @@ impl Pair {
                 let (id, address) = (DestId(self.next_id), IpAddr::from(Ipv4Addr::from(0x0a00_0000 + self.next_id)));
                 self.next_id += 1;
                 list.insert(0, Candidate { id, weight, last_weight: weight, address, port: 80 });
-                self.publish(list, &[(id, weight, upper, true)]);
+                self.publish(list, &[(id, weight, upper, true)])?;
             }
             Event::Edit(n, weight, upper) if !list.is_empty() => {
                 let candidate = &mut list[n.index(self.pool.len())];
                 candidate.weight = weight;
                 let id = candidate.id;
-                self.publish(list, &[(id, weight, upper, true)]);
+                self.publish(list, &[(id, weight, upper, true)])?;
             }
             Event::Delete(n) if !list.is_empty() => {
                 let gone = list.remove(n.index(self.pool.len()));
-                self.publish(list, &[(gone.id, gone.weight, 0, false)]);
+                self.publish(list, &[(gone.id, gone.weight, 0, false)])?;
             }
             Event::Scheduler(n) => {
-                self.kind = kinds().nth(n.index(kinds().count())).unwrap();
-                self.publish(list, &[]);
+                self.next_kind = kinds().nth(n.index(kinds().count())).unwrap();
+                self.publish(list, &[])?;
             }
             Event::Replace => {
-                self.services.set(SERVICE, None, &mut self.destinations);
+                ServiceChange::at_once(SERVICE, None, &mut self.services, &mut self.destinations);
                 self.double = None;
-                self.publish(list, &[]);
+                self.publish(list, &[])?;
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// In the order in which a worker takes a snapshot over.
-    fn publish(&mut self, list: Vec<Candidate>, changes: &[(DestId, u32, u32, bool)]) {
-        let pool = Arc::new(self.pool.changed(list));
+    /// In the order in which a worker takes a snapshot over, with connections that come and go between any two steps.
+    fn publish(&mut self, list: Vec<Candidate>, changes: &[(DestId, u32, u32, bool)]) -> Result<(), TestCaseError> {
         let is_available = |change: &&(DestId, u32, u32, bool)| change.3;
         changes.iter().filter(is_available).for_each(|change| self.describe(change));
-        let service = self.service(&pool);
-        let old = std::mem::replace(&mut self.pool, pool);
-        match &mut self.double {
-            Some(double) if !Arc::ptr_eq(&old, &self.pool) || double.kind() != self.kind => {
-                double.update(&old, &self.pool, &service.plan);
+        let pool = Arc::new(self.pool.changed(list));
+        let service = self.service(self.next_kind, &pool);
+        let mut change = self.begin_change(SERVICE, Some(&service));
+        let mut n = 0;
+        while change.go_on(&mut self.services, &mut self.destinations).is_none() {
+            let is_in = self.services.get(SERVICE).is_some_and(|state| Arc::ptr_eq(&state.service, &service));
+            if is_in && !Arc::ptr_eq(&self.pool, &pool) {
+                self.change_double(&pool, &service.plan);
             }
-            double => *double = Some(State::new(&self.pool, &service.plan)),
+            n += 1;
+            self.meanwhile(n)?;
         }
-        self.services.set(SERVICE, Some(&service), &mut self.destinations);
         changes.iter().filter(|change| !is_available(change)).for_each(|change| self.describe(change));
+        Ok(())
     }
 
-    fn service(&self, pool: &Arc<Pool>) -> Arc<Service> {
+    fn begin_change(&mut self, id: ServiceId, new: Option<&Arc<Service>>) -> ServiceChange {
+        let old = self.services.get(id).map(|state| state.service.clone());
+        let material = Material::of(old.as_deref(), new.map(|new| &**new));
+        ServiceChange::begin(id, new, material, &self.services, &mut self.destinations).expect("few services")
+    }
+
+    /// The double goes by the new list from now on.
+    fn change_double(&mut self, pool: &Arc<Pool>, plan: &Plan) {
+        let old = std::mem::replace(&mut self.pool, pool.clone());
+        self.kind = self.next_kind;
+        match &mut self.double {
+            Some(double) => {
+                let succession = Succession::between(&old, pool, |gone| double.depart(gone));
+                double.update(Some(&succession), pool, plan);
+            }
+            double => *double = Some(State::new(pool, plan)),
+        }
+    }
+
+    fn meanwhile(&mut self, n: u32) -> Result<(), TestCaseError> {
+        let last = self.connections.len().wrapping_sub(1);
+        match (n % 4, self.connections.get_mut(last)) {
+            (0, _) if self.double.is_some() => self.connect(n)?,
+            (1, Some((dest, is_active))) => {
+                *is_active = !*is_active;
+                self.destinations.set_active(*dest, *is_active);
+            }
+            (2, Some(_)) => {
+                let (dest, is_active) = self.connections.swap_remove(n as usize % self.connections.len());
+                self.destinations.unbind(dest, !is_active);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn service(&self, kind: SchedulerKind, pool: &Arc<Pool>) -> Arc<Service> {
         Arc::new(Service {
             id: SERVICE,
             key: ServiceKey::Virtual { protocol: Protocol::Tcp, address: [192, 0, 2, 1].into(), port: 80 },
-            scheduler: self.kind,
+            scheduler: kind,
             options: Options::default(),
             persistence: None,
             one_packet: false,
             strict: false,
             departures: Default::default(),
             pool: Arc::clone(pool),
-            plan: Arc::new(Plan::make(self.kind, pool, Options::default()).unwrap()),
+            plan: Arc::new(Plan::make(kind, pool, Options::default()).unwrap()),
         })
     }
 
@@ -157,7 +199,7 @@ impl Pair {
     fn connect(&mut self, client: u32) -> Result<(), TestCaseError> {
         self.now = Time(self.now.0 + 1_000_000);
         let flow = flow(client, self.now);
-        let service = self.service(&self.pool);
+        let service = self.service(self.kind, &self.pool);
         let fresh = Ranking::new(self.kind, self.pool.loads(&self.destinations));
         let double = self.double.as_mut().expect("it was published");
         let expected = double.schedule(&self.pool, &service.plan, &fresh, &self.destinations, &flow);
@@ -220,8 +262,9 @@ fn a_change_that_waits_is_not_filed_under_the_position_in_another_services_list(
     pair.destinations.set(DestId(2), None);
     pair.destinations.set(DestId(2), Some(&Destination { service: OTHER, ..destination(DestId(2), 1, 0, true) }));
     let list = pair.pool.candidates();
-    let others = Pool::new(vec![Candidate { id: DestId(9), ..list[0] }, list[0]]);
-    pair.destinations.set_list(OTHER, None, Some((SchedulerKind::Wlc, &others)));
+    let others = Arc::new(Pool::new(vec![Candidate { id: DestId(9), ..list[0] }, list[0]]));
+    let other = pair.service(SchedulerKind::Wlc, &others);
+    ServiceChange::at_once(OTHER, Some(&other), &mut pair.services, &mut pair.destinations);
     let chosen = pair.services.schedule(SERVICE, &mut pair.destinations, &flow(1, Time::from_s(2)));
     assert_eq!(chosen, Some(DestId(1)), "the first of the two with one connection");
 }

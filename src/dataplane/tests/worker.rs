@@ -185,10 +185,11 @@ fn a_snapshot_is_acknowledged_with_the_old_one_once_it_is_in() {
     let next = lab.next_snapshot();
     let version = next.version;
     let mut bench = Bench::new(lab);
-    bench.ask(Request::Snapshot(next));
+    bench.ask(Request::Snapshot(next.into()));
     let mut acknowledged = None;
     bench.poll(20, |poll, mailbox| match mailbox.answer() {
         Some(Reply::PickedUp(old)) => {
+            let old = old.snapshot;
             assert_eq!((old.version, Arc::strong_count(&old)), (version - 1, 1));
             assert!(acknowledged.replace(poll).is_none(), "once");
         }
@@ -210,9 +211,9 @@ fn nobody_reads_for_a_while(first: usize) {
     let mut bench = bench_with(1);
     let snapshot = |version| {
         // several polls' work, so that it ends together with something else
-        let services = (0..2 * PICK_UP_PER_POLL as u32).map(ServiceId).collect();
+        let services = (0..PICK_UP_PER_POLL as u32 / 6).map(ServiceId).collect();
         let changes = Arc::new(Changes { services, ..Changes::default() });
-        Request::Snapshot(Arc::new(Snapshot { version, changes, ..Snapshot::default() }))
+        Request::Snapshot(Arc::new(Snapshot { version, changes, ..Snapshot::default() }).into())
     };
     let (mut asked, mut answered) = (0, 0);
     bench.run(|poll, mailbox| {

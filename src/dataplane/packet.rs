@@ -1,6 +1,6 @@
 //! One packet of a burst, as the stages of a packet's life know it.
 
-use crate::model::{DropReason, PortId};
+use crate::model::{DropReason, PortId, WorkerId};
 use crate::tables::connections::{Guess, Key};
 use crate::wire::parse::Parsed;
 
@@ -23,6 +23,8 @@ pub struct Packet<A> {
     pub plain: bool,
     /// Why it goes no further than parsing.
     pub(super) refused: Option<DropReason>,
+    /// Whose it is, where that has been found out already (`steer/home.rs`).
+    pub(super) home: Option<WorkerId>,
 }
 
 impl<A> Packet<A> {

@@ -301,6 +301,12 @@ impl<A: Address> Connections<A> {
         Guess(handle)
     }
 
+    /// No connection has a key with this hash: there was nothing to guess. False says nothing.
+    #[inline(always)]
+    pub fn is_absent(&self, hash: u64) -> bool {
+        self.index.is_absent(hash)
+    }
+
     /// Third stage: whether the guess was right, else a full search.
     #[inline(always)]
     pub fn confirm(&self, guess: Guess, key: &Key<A>, hash: u64) -> Option<(ConnId, Direction)> {

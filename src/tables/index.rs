@@ -129,6 +129,13 @@ impl Index {
         }
     }
 
+    /// No key with this hash is here: its first bucket says so. False says nothing.
+    #[inline(always)]
+    pub fn is_absent(&self, hash: u64) -> bool {
+        let bucket = self.buckets.get(self.bucket(hash));
+        bucket.is_some_and(|bucket| bucket.passed == 0 && bucket.matches(tag(hash)) == 0)
+    }
+
     /// The handle under this hash that `is_it` accepts.
     #[inline]
     pub fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {

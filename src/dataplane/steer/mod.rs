@@ -8,6 +8,7 @@
 //! it, by sending the packet itself there, before it takes the packet for a new connection's.
 
 pub mod client_hash;
+mod home;
 pub mod moving;
 pub mod owner;
 pub mod peers;
@@ -96,6 +97,9 @@ impl<F: Frame> Director<F> {
         if packet.parsed.protocol == A::ICMP && self.is_about_ours(&mut frame, packet) {
             return Ok(Some(frame));
         }
+        if packet.home == Some(self.worker) {
+            return Ok(Some(frame));
+        }
         let Some(claim) = self.claim(&mut frame, packet) else { return Ok(Some(frame)) };
         let steering = &self.snapshot.steering;
         let verdict = verdict(self.worker, steering.stage, steering.owners(&claim), self.arrival);
@@ -152,7 +156,13 @@ impl<F: Frame> Director<F> {
         self.hand_over(to, frame, packet, Mark::Handed).map(|()| None)
     }
 
-    fn hand_over<A>(&mut self, to: WorkerId, frame: F, packet: &Packet<A>, mark: Mark) -> Result<(), DropReason> {
+    pub(super) fn hand_over<A>(
+        &mut self,
+        to: WorkerId,
+        frame: F,
+        packet: &Packet<A>,
+        mark: Mark,
+    ) -> Result<(), DropReason> {
         let is_sent = match self.geometry.take() {
             Some(geometry) => {
                 let parcel = Parcel::Whole(Box::new(Whole { frame, geometry }), packet.port, mark);

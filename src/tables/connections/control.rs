@@ -37,6 +37,12 @@ where
         self.get_mut(id).flags |= flags::HIDDEN;
     }
 
+    /// Whether some connection waits for its client's port.
+    #[inline(always)]
+    pub fn has_some_without_port(&self) -> bool {
+        self.without_port > 0
+    }
+
     /// The connection that waits for a packet with this key from any port of the client (ip_vs_conn_in_get).
     #[inline]
     pub fn find_without_port(&self, key: &Key<A>) -> Option<ConnId> {

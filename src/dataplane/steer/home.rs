@@ -1,0 +1,41 @@
+//! Packets of other workers' connections, found out early: with ports that spread packets anyhow they are every other one,
+//! and most of them need to be asked nothing but whose they are.
+
+use super::Arrival;
+use super::owner::Stage;
+use crate::dataplane::director::{Director, Packet};
+use crate::dataplane::family::Family;
+use crate::dataplane::frame::Frame;
+use crate::model::WorkerId;
+
+impl<F: Frame> Director<F> {
+    /// Whose the packets are that no connection here knows, as [`Director::steer`] would find out later. Of some it remains
+    /// open: while a change is under way, with marks, and where a connection may be known by less than the whole key.
+    pub(in crate::dataplane) fn home_step<A: Family>(&self, packets: &mut [Packet<A>]) {
+        let (steering, connections) = (&*self.snapshot.steering, self.connections.table::<A>());
+        let is_simple = self.arrival == Arrival::Fresh
+            && steering.stage == Stage::Settled
+            && !steering.has_marks(&self.snapshot.marks)
+            && !connections.has_some_without_port();
+        let mut recent = None;
+        for packet in packets {
+            packet.home = None;
+            if is_simple && packet.plain && !packet.guess.is_some() && connections.is_absent(packet.hash) {
+                let claim = steering.claim_as_recent(&packet.key, &mut recent);
+                packet.home = claim.map(|claim| {
+                    let home = steering.owners(&claim).now;
+                    if home != self.worker {
+                        self.compare_hashes(packet.port, &claim);
+                    }
+                    home
+                });
+            }
+        }
+    }
+
+    /// Another worker whose the packet is for sure.
+    #[inline(always)]
+    pub(in crate::dataplane) fn other_home<A>(&self, packet: &Packet<A>) -> Option<WorkerId> {
+        packet.home.filter(|home| *home != self.worker)
+    }
+}

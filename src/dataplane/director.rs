@@ -25,7 +25,7 @@ use super::services::Services;
 use super::snapshot::Snapshot;
 use super::steer::Arrival;
 use super::steer::moving::Moving;
-use super::steer::peers::{Mark, Peers};
+use super::steer::peers::Peers;
 use crate::model::limits::{BURST, EXPIRE_PER_POLL};
 use crate::model::timeouts::REARM_S;
 use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
@@ -285,34 +285,21 @@ impl<F: Frame> Director<F> {
         // packets first: zip would take a frame too many otherwise
         let mut rest = packets.iter().zip(frames).map(|(packet, frame)| (frame, packet));
         while let Some((frame, packet)) = self.pass(&mut rest, out) {
-            let verdict = match (self.other_home(packet), packet.refused) {
-                (Some(to), _) => self.hand_over(to, frame, packet, Mark::Handed),
-                (None, None) => self.finish_known(frame, packet, others, out),
-                (None, Some(reason)) => Err(reason),
+            if packet.plain && packet.guess.is_some() {
+                self.renew_paths(packet);
+            }
+            let verdict = match packet.refused {
+                None if packet.parsed.kind == Kind::Ipv6 && !A::IS_V6 => {
+                    others.push(frame);
+                    Ok(())
+                }
+                None => self.finish(frame, packet, out),
+                Some(reason) => Err(reason),
             };
             if let Err(reason) = verdict {
                 self.counters.dropped(reason);
             }
         }
-    }
-
-    /// A packet that parsing knows, and that the common path is not for.
-    #[inline(always)]
-    fn finish_known<A: Family>(
-        &mut self,
-        frame: F,
-        packet: &Packet<A>,
-        others: &mut ArrayVec<F, BURST>,
-        out: &mut impl Outlet<F>,
-    ) -> Result<(), DropReason> {
-        if packet.plain && packet.guess.is_some() {
-            self.renew_paths(packet);
-        }
-        if packet.parsed.kind == Kind::Ipv6 && !A::IS_V6 {
-            others.push(frame);
-            return Ok(());
-        }
-        self.finish(frame, packet, out)
     }
 
     pub(super) fn set_time(&mut self, now: Time) {

@@ -12,6 +12,7 @@ use super::frame::Frame;
 use super::network::NetworkState;
 use super::outlet::Outlet;
 use super::path::Path;
+use super::steer::home::Others;
 use super::tcp::{self, Side};
 use crate::model::{DestCounters, DestId, Protocol, Tick, TimeoutSets};
 use crate::tables::connections::{Conn, ConnId, Connections, Direction, flags};
@@ -58,7 +59,8 @@ struct Tunnels<'a> {
 }
 
 impl<F: Frame> Director<F> {
-    /// Sends on packets of known connections, one after the other, up to the first that is another: that is given back.
+    /// Sends on packets of known connections, and those that are other workers', one after the other, up to the first that
+    /// is another: that is given back.
     #[inline(always)]
     pub(super) fn pass<'p, A: Family>(
         &mut self,
@@ -83,10 +85,11 @@ impl<F: Frame> Director<F> {
         if self.without_common_path {
             return rest.next();
         }
+        let mut others = Others { me: self.worker, peers: &mut self.peers, counters: &self.counters };
         for (frame, packet) in rest {
-            if let Err(frame) = common.pass(frame, packet, out) {
-                return Some((frame, packet));
-            }
+            let Err(frame) = common.pass(frame, packet, out) else { continue };
+            let Err(frame) = others.send(frame, packet) else { continue };
+            return Some((frame, packet));
         }
         None
     }

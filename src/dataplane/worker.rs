@@ -38,6 +38,8 @@ const POLLS_BEFORE_SLEEP: u32 = 64;
 const SLEEP: Duration = Duration::from_micros(100);
 
 /// A worker: its director, its queues, its side of the mailbox.
+// on lines of its own, as what lies beside it in memory may be another worker
+#[repr(align(128))]
 pub struct Worker<F: Frame, Q> {
     director: Director<F>,
     queues: Q,

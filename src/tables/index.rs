@@ -251,6 +251,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_there_is_never_absent_and_what_is_not_mostly_is() {
+        let keys = 50_000_u32;
+        let mut index = Index::new(keys as usize).unwrap();
+        (0..keys).for_each(|key| assert!(index.insert(hash(key), key + 1)));
+        assert!((0..keys).all(|key| !index.is_absent(hash(key))));
+        let is_absent = (keys..2 * keys).filter(|key| index.is_absent(hash(*key))).count();
+        assert!(is_absent > keys as usize / 2, "{is_absent}");
+    }
+
+    #[test]
     fn it_agrees_with_a_hash_map_up_to_its_last_key() {
         let keys = 50_000_u32;
         let mut index = Index::new(keys as usize).unwrap();

@@ -2,11 +2,12 @@
 //! and most of them need to be asked nothing but whose they are.
 
 use super::Arrival;
-use super::owner::Stage;
+use super::owner::{Recent, Stage};
+use super::peers::Peers;
 use crate::dataplane::director::{Director, Packet};
 use crate::dataplane::family::Family;
 use crate::dataplane::frame::Frame;
-use crate::model::WorkerId;
+use crate::model::{WorkerCounters, WorkerId};
 
 impl<F: Frame> Director<F> {
     /// Whose the packets are that no connection here knows, as [`Director::steer`] would find out later. Of some it remains
@@ -17,7 +18,7 @@ impl<F: Frame> Director<F> {
             && steering.stage == Stage::Settled
             && !steering.has_marks(&self.snapshot.marks)
             && !connections.has_some_without_port();
-        let mut recent = None;
+        let mut recent = Recent::default();
         for packet in packets {
             packet.home = None;
             if is_simple && packet.plain && !packet.guess.is_some() && connections.is_absent(packet.hash) {
@@ -32,10 +33,22 @@ impl<F: Frame> Director<F> {
             }
         }
     }
+}
 
-    /// Another worker whose the packet is for sure.
+/// The others, to which packets go whose they are.
+pub(in crate::dataplane) struct Others<'a, F> {
+    pub me: WorkerId,
+    pub peers: &'a mut Peers<F>,
+    pub counters: &'a WorkerCounters,
+}
+
+impl<F> Others<'_, F> {
+    /// Gives the frame back when it is ours, or not known to be somebody's.
     #[inline(always)]
-    pub(in crate::dataplane) fn other_home<A>(&self, packet: &Packet<A>) -> Option<WorkerId> {
-        packet.home.filter(|home| *home != self.worker)
+    pub fn send<A>(&mut self, frame: F, packet: &Packet<A>) -> Result<(), F> {
+        match packet.home {
+            Some(home) if home != self.me => self.peers.send_frame(home, frame, packet.port, self.counters),
+            _ => Err(frame),
+        }
     }
 }

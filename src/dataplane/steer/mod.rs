@@ -8,7 +8,7 @@
 //! it, by sending the packet itself there, before it takes the packet for a new connection's.
 
 pub mod client_hash;
-mod home;
+pub mod home;
 pub mod moving;
 pub mod owner;
 pub mod peers;
@@ -156,13 +156,7 @@ impl<F: Frame> Director<F> {
         self.hand_over(to, frame, packet, Mark::Handed).map(|()| None)
     }
 
-    pub(super) fn hand_over<A>(
-        &mut self,
-        to: WorkerId,
-        frame: F,
-        packet: &Packet<A>,
-        mark: Mark,
-    ) -> Result<(), DropReason> {
+    fn hand_over<A>(&mut self, to: WorkerId, frame: F, packet: &Packet<A>, mark: Mark) -> Result<(), DropReason> {
         let is_sent = match self.geometry.take() {
             Some(geometry) => {
                 let parcel = Parcel::Whole(Box::new(Whole { frame, geometry }), packet.port, mark);

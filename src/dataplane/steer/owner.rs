@@ -102,10 +102,11 @@ pub struct Claim<'a, A> {
     pub rule: &'a Rule,
 }
 
-/// A service that packets were for.
-pub struct Recent<'a, A> {
-    of: (A, [u8; 2], u32),
-    rule: &'a Rule,
+/// The service that was found last, and for packets to where.
+#[derive(Default)]
+pub struct Recent<A> {
+    service: Option<ServiceId>,
+    to: (A, [u8; 2], u32),
 }
 
 /// The workers that a packet belongs to by what was and by what is.
@@ -126,35 +127,32 @@ impl Steering {
             false => (Protocol::Udp, ports(ISAKMP, ISAKMP)),
         };
         let [a, b, c, d] = ports.to_ne_bytes();
-        let rules = &*self.rules;
         let service = match marked {
             Some(service) => Some(service),
-            None => rules.directory.find(protocol, key.destination.to_ip(), u16::from_be_bytes([c, d])),
+            None => self.rules.directory.find(protocol, key.destination.to_ip(), u16::from_be_bytes([c, d])),
         };
         if let Some(service) = service {
-            return Some(Claim { client: key.source, port: [a, b], rule: rules.services.get(service.index())? });
+            return self.rules.claim_of_service(service, key.source, [a, b]);
         }
-        let rule = rules.of_server((protocol.number(), key.source.to_ip(), u16::from_be_bytes([a, b])))?;
-        Some(Claim { client: key.destination, port: [c, d], rule })
+        self.rules.claim_of_server(protocol, key, ports)
     }
 
     /// The same of a TCP or UDP packet without a mark, with the service that was found last at hand: mostly there are few.
     #[inline(always)]
-    pub fn claim_as_recent<'a, A: Address>(
-        &'a self,
-        key: &Key<A>,
-        recent: &mut Option<Recent<'a, A>>,
-    ) -> Option<Claim<'a, A>> {
+    pub fn claim_as_recent<A: Address>(&self, key: &Key<A>, recent: &mut Recent<A>) -> Option<Claim<'_, A>> {
         let [a, b, c, d] = key.ports.to_ne_bytes();
-        let of = (key.destination, [c, d], key.kind);
-        if let Some(Recent { rule, .. }) = recent.as_ref().filter(|recent| recent.of == of) {
-            return Some(Claim { client: key.source, port: [a, b], rule });
+        let to = (key.destination, [c, d], key.kind);
+        if let Some(service) = recent.service.filter(|_| recent.to == to) {
+            return self.rules.claim_of_service(service, key.source, [a, b]);
         }
-        let claim = self.claim(key, None)?;
-        if (claim.client, claim.port) == (key.source, [a, b]) {
-            *recent = Some(Recent { of, rule: claim.rule });
+        let protocol = Protocol::from_number(key.kind as u8)?;
+        match self.rules.directory.find(protocol, key.destination.to_ip(), u16::from_be_bytes([c, d])) {
+            Some(service) => {
+                *recent = Recent { service: Some(service), to };
+                self.rules.claim_of_service(service, key.source, [a, b])
+            }
+            None => self.rules.claim_of_server(protocol, key, key.ports),
         }
-        Some(claim)
     }
 
     #[inline(always)]
@@ -197,9 +195,61 @@ impl Steering {
 }
 
 impl Rules {
+    #[inline(always)]
+    fn claim_of_service<A>(&self, service: ServiceId, client: A, port: [u8; 2]) -> Option<Claim<'_, A>> {
+        Some(Claim { client, port, rule: self.services.get(service.index())? })
+    }
+
+    /// `ports`: the key's, or those that stand for them.
+    #[inline(always)]
+    fn claim_of_server<A: Address>(&self, protocol: Protocol, key: &Key<A>, ports: u32) -> Option<Claim<'_, A>> {
+        let [a, b, c, d] = ports.to_ne_bytes();
+        let rule = self.of_server((protocol.number(), key.source.to_ip(), u16::from_be_bytes([a, b])))?;
+        Some(Claim { client: key.destination, port: [c, d], rule })
+    }
+
     fn of_server(&self, server: Server) -> Option<&Rule> {
         let of_port = self.servers.get(&server);
         let of_any_port = || if self.addresses.is_empty() { None } else { self.addresses.get(&server.1) };
         of_port.or_else(of_any_port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ServiceKey;
+    use crate::wire::address::Ip4;
+    use crate::wire::ip_protocol::{TCP, UDP};
+    use proptest::prelude::*;
+    use std::net::Ipv4Addr;
+
+    fn steering() -> Steering {
+        let services = (0..3_u16).map(|n| {
+            let address = Ipv4Addr::new(192, 0, 2, n as u8).into();
+            (ServiceKey::Virtual { protocol: Protocol::Tcp, address, port: 80 + n }, ServiceId(n.into()))
+        });
+        let directory = Directory { services: services.collect(), ..Directory::default() }.sorted_out();
+        let of = |now| Rule { before: Policy::Connection, now };
+        let services = (0..3).map(|slot| of(Policy::Service(crate::model::Slot::new(slot).unwrap()))).collect();
+        let servers = [((TCP, Ipv4Addr::new(192, 0, 2, 1).into(), 82), of(Policy::Connection))].into();
+        let rules = Rules { directory, services, servers, ..Rules::default() };
+        Steering { rules: Arc::new(rules), ..Steering::default() }
+    }
+
+    proptest! {
+        #[test]
+        fn a_claim_is_the_same_with_the_last_service_at_hand(
+            packets in prop::collection::vec((0..4_u8, 0..4_u8, 80..84_u16, 80..84_u16, any::<bool>()), 1..60),
+        ) {
+            let steering = steering();
+            let mut recent = Recent::default();
+            for (from, to, from_port, to_port, is_tcp) in packets {
+                let [source, destination] = [from, to].map(|n| Ip4::from(Ipv4Addr::new(192, 0, 2, n)));
+                let ports = ports(from_port.to_be_bytes(), to_port.to_be_bytes());
+                let key = Key { source, destination, ports, kind: if is_tcp { TCP } else { UDP }.into() };
+                prop_assert_eq!(steering.claim_as_recent(&key, &mut recent), steering.claim(&key, None));
+            }
+        }
     }
 }

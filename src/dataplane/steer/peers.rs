@@ -70,6 +70,8 @@ pub enum Note {
 /// A burst of parcels.
 pub type Parcels<F> = ArrayVec<Parcel<F>, BURST>;
 
+// lines of its own, and the one that the processor fetches with each: the next one in memory is another worker's
+#[repr(align(128))]
 struct Peer<F> {
     to: Producer<Parcel<F>>,
     waiting: Parcels<F>,
@@ -152,6 +154,19 @@ impl<F> Peers<F> {
         peer.frames += u64::from(parcel.is_frame());
         peer.waiting.push(parcel);
         true
+    }
+
+    /// As [`Peers::send`] for a frame that has just come by a port; given back when there is no such worker.
+    #[inline(always)]
+    pub fn send_frame(&mut self, to: WorkerId, frame: F, port: PortId, counters: &WorkerCounters) -> Result<(), F> {
+        let Some(Some(peer)) = self.peers.get_mut(to.index()) else { return Err(frame) };
+        if peer.waiting.is_full() {
+            peer.flush(&self.counters[to.index()], counters);
+        }
+        peer.frames += 1;
+        peer.waiting.push(Parcel::Frame(frame, port, Mark::Handed));
+        counters.of_port(port).elsewhere.add(1);
+        Ok(())
     }
 
     /// What was taken is on its way; what the rings have no room for is dropped.

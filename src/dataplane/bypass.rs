@@ -8,7 +8,7 @@ use super::frame::Frame;
 use super::outlet::Outlet;
 use super::tcp::{self, Side};
 use crate::model::timeouts::FIRST_S;
-use crate::model::{DestId, DropReason, Tick};
+use crate::model::{DestId, DropReason, InterfaceId, Tick};
 use crate::tables::connections::{Conn, ConnId};
 
 impl<F: Frame> Director<F> {
@@ -30,6 +30,7 @@ impl<F: Frame> Director<F> {
         out: &mut impl Outlet<F>,
     ) -> Result<(), DropReason> {
         let [a, b, c, d] = packet.key.ports.to_ne_bytes();
+        let input = self.network.interface_of(packet.port, packet.parsed.vlan).map_or(InterfaceId(0), |i| i.id);
         let conn = Conn::<A> {
             client: packet.key.source,
             virt: packet.key.destination,
@@ -37,6 +38,7 @@ impl<F: Frame> Director<F> {
             virtual_port: [c, d],
             protocol: packet.parsed.protocol,
             dest: DestId::NONE,
+            input: input.0,
             timeout: FIRST_S * Tick::PER_S,
             ..Conn::default()
         };

@@ -111,8 +111,9 @@ pub struct Conn<A> {
     pub protocol: u8,
     pub state: u8,
     pub flags: u16,
-    /// Unused: keeps the timer aligned.
-    pub spare: u16,
+    /// Of a connection without a destination: the interface that its client's packets come in by, on which their mark may
+    /// depend, and on that whose they are.
+    pub input: u16,
     pub timer: Timer,
     pub dest: DestId,
     /// The template or control connection this one depends on.

@@ -187,18 +187,18 @@ impl<F: Frame> Director<F> {
     #[inline(always)]
     fn claim_of<A: Family>(&self, key: &Key<A>, packet: &Packet<A>) -> Option<Claim<'_, A>> {
         let steering = &self.snapshot.steering;
-        let marked = if steering.has_marks(&self.snapshot.marks) { self.marked(key, packet) } else { None };
-        steering.claim(key, marked)
+        let is_asked = steering.has_marks(&self.snapshot.marks);
+        let interface = || self.network.interface_of(packet.port, packet.parsed.vlan).map(|i| i.id);
+        steering.claim(key, if is_asked { interface().and_then(|id| self.marked(key, id)) } else { None })
     }
 
-    /// The service on the mark of a packet with this key that comes in where `packet` does.
+    /// The service on the mark of a packet with this key that comes in by this interface.
     #[cold]
-    fn marked<A: Family>(&self, key: &Key<A>, packet: &Packet<A>) -> Option<ServiceId> {
+    fn marked<A: Family>(&self, key: &Key<A>, interface: InterfaceId) -> Option<ServiceId> {
         let protocol = Protocol::from_number(key.kind as u8)?;
         if key.destination.is_group() {
             return None;
         }
-        let interface = self.network.interface_of(packet.port, packet.parsed.vlan)?.id;
         let [a, b, c, d] = key.ports.to_ne_bytes();
         let ports = protocol.has_ports().then(|| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])));
         let (source, destination) = (key.source, key.destination);

@@ -12,7 +12,7 @@ use crate::dataplane::frame::Frame;
 use crate::dataplane::ftp::Session;
 use crate::dataplane::steer::owner::{Rule, Stage};
 use crate::model::limits::MOVED_PER_POLL;
-use crate::model::{DestId, DropReason, WorkerId};
+use crate::model::{DestId, DropReason, InterfaceId, ServiceId, WorkerId};
 use crate::tables::connections::{Conn, ConnId, flags};
 use crate::wire::address::{Ip4, Ip6};
 use arrayvec::ArrayVec;
@@ -173,9 +173,16 @@ impl<F: Frame> Director<F> {
         let service = self.destinations.get(conn.dest).and_then(|dest| self.services.get(dest.service));
         let of_service = service.and_then(|state| rules.directory.services.get(&state.service.key));
         let of_service = of_service.and_then(|id| rules.services.get(id.index()));
-        // of a service that is gone there is only what packets show
-        let claim = |key| self.snapshot.steering.claim(&key, None).map(|claim| claim.rule);
-        of_service.or_else(|| claim(conn.key_in())).or_else(|| claim(conn.key_out()))
+        // of a service that is gone, and without a destination, there is only what packets show
+        let claim = |key, marked| self.snapshot.steering.claim(&key, marked).map(|claim| claim.rule);
+        let from_client = || claim(conn.key_in(), self.marked_service(conn));
+        of_service.or_else(from_client).or_else(|| claim(conn.key_out(), None))
+    }
+
+    /// The service that a connection without a destination is of (`cache_bypass`).
+    fn marked_service<A: Family>(&self, conn: &Conn<A>) -> Option<ServiceId> {
+        let is_asked = conn.dest == DestId::NONE && self.snapshot.steering.has_marks(&self.snapshot.marks);
+        if is_asked { self.marked(&conn.key_in(), InterfaceId(conn.input)) } else { None }
     }
 
     /// Sends a connection to another worker, with what it depends on in front. False: there is no room for them.

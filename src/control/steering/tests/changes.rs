@@ -140,6 +140,33 @@ fn every_slot_is_taken_off_a_worker_and_given_back_under_traffic() {
 }
 
 #[test]
+fn connections_past_a_service_without_servers_move_with_their_slots() {
+    let text = "[ipvs]\ncache_bypass = true\n[[service]]\nmark = 7\n[[mark]]\nmark = 7\nprotocol = \"tcp\"\nport = \"client\"\n";
+    let cache = |n: usize| SocketAddrV4::new([203, 0, 113, (n % 40) as u8 + 1].into(), 80);
+    let mut workers = Workers::new(3, text, 1);
+    let send = |workers: &mut Workers, flags| {
+        for n in 0..200 {
+            workers.client_sends(tcp(client(n), cache(n), flags));
+            workers.turn();
+        }
+        workers.settle();
+        let sent: HashSet<_> = workers.sent().iter().map(|seen| (seen.source(), seen.destination())).collect();
+        assert_eq!(sent, (0..200).map(|n| (client(n), cache(n))).collect(), "{:?}", workers.drops());
+    };
+    send(&mut workers, SYN);
+    assert_eq!(workers.connections().len(), 200);
+    for wish in [Rebalance { from: Some(1), ..Rebalance::default() }, Rebalance::default()] {
+        workers.rebalance(&wish);
+        send(&mut workers, ACK);
+        assert_eq!(workers.connections().values().any(|worker| *worker == 1), wish.from.is_none());
+    }
+    assert_eq!(workers.connections().len(), 200);
+    assert_eq!(workers.sum(|c| c.connections_created.get()), 200, "none begins twice");
+    assert!(workers.sum(|c| c.connections_moved_in.get()) > 100);
+    assert_eq!((workers.drops(), workers.sum(|c| c.connections_lost.get())), (vec![], 0));
+}
+
+#[test]
 fn connections_that_begin_while_slots_move_begin_once() {
     for seed in 1..=8 {
         let mut workers = Workers::new(3, &web("nat"), seed);

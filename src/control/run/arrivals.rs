@@ -1,6 +1,6 @@
 //! Whether packets come in at their owners, by what the workers counted: what a driver promises is not believed.
 
-use crate::model::PortCounters;
+use crate::model::{PortCounters, Time};
 
 /// What came in by a port, or by several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,9 +65,51 @@ impl Arrivals {
     }
 }
 
+/// Owners follow from the other hash at most so often, whatever comes in: all connections move.
+const REHASH_EVERY: Time = Time::from_s(60);
+
+/// Watches whether owners are to follow from the other hash.
+#[derive(Debug, Default)]
+pub struct HashWatch {
+    /// When they last came to.
+    changed: Option<Time>,
+    /// What had come in when it was last looked at.
+    seen: Arrivals,
+}
+
+impl HashWatch {
+    /// Whether the other hash is to be taken now. `all`: what has come in by ports that spread packets since this one was;
+    /// `may`: nothing else is under way.
+    pub fn look(&mut self, all: Arrivals, now: Time, may: bool) -> bool {
+        let recent = all.since(std::mem::replace(&mut self.seen, all));
+        let is_too_soon = self.changed.is_some_and(|changed| now.since(changed) < REHASH_EVERY.0);
+        let is_due = recent.fit_other_hash() && !is_too_soon && may;
+        if is_due {
+            *self = Self { changed: Some(now), seen: Arrivals::default() };
+        }
+        is_due
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_other_hash_is_taken_for_what_came_lately_and_once_a_minute_at_most() {
+        let fits =
+            |n: u64| Arrivals { received: 4000 * n, elsewhere: 2000 * n, compared: 125 * n, as_other_hash: 125 * n };
+        let mut watch = HashWatch::default();
+        assert!(!watch.look(fits(1), Time::from_s(100), false), "something is under way");
+        assert!(!watch.look(fits(1), Time::from_s(101), true), "nothing has come since");
+        assert!(watch.look(fits(2), Time::from_s(102), true));
+        // counted anew from there
+        for (n, s) in (1..).zip(103..162) {
+            assert!(!watch.look(fits(n), Time::from_s(s), true), "{s}: a minute has not gone by");
+        }
+        assert!(!watch.look(fits(59), Time::from_s(162), true), "nothing has come since");
+        assert!(watch.look(fits(60), Time::from_s(163), true));
+    }
 
     #[test]
     fn a_port_is_aligned_when_hardly_a_packet_comes_to_the_wrong_worker() {

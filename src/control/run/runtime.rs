@@ -1,6 +1,6 @@
 //! The running director as commands see it: counters to show, snapshots to publish, questions to workers.
 
-use super::arrivals::Arrivals;
+use super::arrivals::{Arrivals, HashWatch};
 use super::layout;
 use super::ports::Device;
 use super::workers::{WorkerHandle, prepare};
@@ -36,9 +36,6 @@ use std::task::Poll;
 /// How often links and neighbours are looked at.
 const LOOK_EVERY_MS: u64 = 1000;
 
-/// Owners follow from the other hash at most so often, whatever comes in: all connections move.
-const REHASH_EVERY: Time = Time::from_s(60);
-
 /// What the control thread holds of the running director.
 pub struct Running {
     config_path: PathBuf,
@@ -67,11 +64,9 @@ pub struct Running {
     /// The page each worker was last asked for.
     asked_pages: Vec<Option<ConnectionCursor>>,
     looked: Time,
-    /// When the hash last changed from which owners follow, and by port, what had come in until then.
-    rehashed_at: Option<Time>,
+    hash_watch: HashWatch,
+    /// By port, what had come in when the hash last changed from which owners follow.
     rehashed: Vec<Arrivals>,
-    /// What had come in since then when it was last looked at, by all ports that spread packets.
-    seen: Arrivals,
     /// Snapshots that workers have given back: dropped, which takes a while, when those who wait have their answers.
     replaced: Vec<Delivery>,
 }
@@ -104,9 +99,8 @@ impl Running {
             steerer,
             pages: HashMap::new(),
             looked: Time(0),
-            rehashed_at: None,
+            hash_watch: HashWatch::default(),
             rehashed: vec![Arrivals::default(); devices.len()],
-            seen: Arrivals::default(),
             devices,
             replaced: Vec::new(),
         }
@@ -258,12 +252,10 @@ impl Running {
         let ports: Vec<_> = (0..self.devices.len()).map(|port| self.arrivals(PortId(port as u16))).collect();
         let have_queues = self.devices.iter().zip(&ports).filter(|(device, _)| device.rx_queues > 1);
         let all = have_queues.fold(Arrivals::default(), |sum, (_, arrivals)| sum.plus(*arrivals));
-        let recent = all.since(std::mem::replace(&mut self.seen, all));
-        let is_too_soon = self.rehashed_at.is_some_and(|at| self.looked.since(at) < REHASH_EVERY.0);
-        if !recent.fit_other_hash() || is_too_soon || self.is_moving() {
+        let may = !self.is_moving();
+        if !self.hash_watch.look(all, self.looked, may) {
             return;
         }
-        self.rehashed_at = Some(self.looked);
         self.steps.extend(self.steerer.change_hash(&self.published));
         let hashed = match self.steerer.input() {
             Input::Tuple => "both addresses and ports, under a key made of the configured one",
@@ -273,7 +265,6 @@ impl Running {
         for (before, now) in self.rehashed.iter_mut().zip(ports) {
             *before = before.plus(now);
         }
-        self.seen = Arrivals::default();
         self.send_snapshot();
     }
 

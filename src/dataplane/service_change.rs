@@ -2,8 +2,8 @@
 //! time for some, and a list may have thousands.
 //!
 //! Meanwhile the worker schedules by the old list. The new one is ranked beside it, then the scheduler is told how the old
-//! one's destinations stand in it, then the new one is in force, then the old one's destinations leave it. Memory for all this
-//! comes with the change, and what it leaves goes back: workers neither take nor give memory, as either may take long.
+//! one's destinations stand in it, then the new one is in force, then the old one's destinations leave it. Memory that grows
+//! with lists comes with the change, and what is left of it goes back: to take or give much of it may take long.
 
 use super::destinations::{Destinations, Ranked};
 use super::services::{ServiceState, Services};

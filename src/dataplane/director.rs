@@ -261,7 +261,8 @@ impl<F: Frame> Director<F> {
         }
     }
 
-    /// Second stage: the connections that they most likely belong to are on their way.
+    /// Second stage: the connections that they most likely belong to are on their way; and, with several workers, whose those
+    /// are that belong to none here.
     #[inline(always)]
     fn guess_step<A: Family>(&self, packets: &mut [Packet<A>]) {
         let connections = self.connections.table::<A>();

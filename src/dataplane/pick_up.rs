@@ -23,8 +23,10 @@ pub struct Delivery {
 impl Delivery {
     /// For workers that have the snapshot `before`.
     pub fn prepared(snapshot: Arc<Snapshot>, before: &Snapshot) -> Self {
-        let of = |snapshot: &'_ Snapshot, id: &ServiceId| snapshot.services.get(id.index()).cloned();
-        let material = |id| Material::of(of(before, id).as_deref(), of(&snapshot, id).as_deref());
+        let material = |id: &ServiceId| {
+            let [old, new] = [before, &*snapshot].map(|snapshot| snapshot.services.get(id.index()).map(|s| &**s));
+            Material::of(old, new)
+        };
         let materials = snapshot.changes.services.iter().map(material).collect();
         Self { snapshot, materials }
     }

@@ -59,10 +59,6 @@ impl Scheduler for Lblcr {
     fn update(&mut self, _: Option<&Succession>, _: &Plan) {}
 
     fn depart(&mut self, candidate: &Candidate) {
-        if self.departed.capacity() == 0 {
-            // once for all, so that a departure never has to move the others
-            self.departed.reserve(DEPARTED_MAX);
-        }
         if self.departed.len() == DEPARTED_MAX {
             self.departed.clear();
         }

@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn words_and_paths_stand_by_themselves() {
-        assert!(has_word("an unsafe { block", "unsafe") && !has_word("unsafe_code", "unsafe"));
+        assert!(has_word("an unsafe block", "unsafe") && !has_word("unsafe_code", "unsafe"));
         assert!(has_path("see /mnt/x", "/mnt/") && !has_path("net/mnt/x", "/mnt/"));
     }
 }

@@ -11,8 +11,8 @@ use arrayvec::ArrayVec;
 /// A service's destinations as its scheduler ranks them.
 pub struct Ranked {
     ranking: Ranking,
-    /// Which of their positions are those in this list.
-    side: usize,
+    /// Which of their two positions are those in this list.
+    side: bool,
     /// Whose load has changed since, each once: between two decisions connections of a few destinations come and go.
     changed: ArrayVec<DestId, CHANGED_MAX>,
 }
@@ -29,13 +29,13 @@ const CHANGED_MAX: usize = 16;
 impl Ranked {
     /// For a list of so many destinations.
     pub fn blank(kind: SchedulerKind, len: usize) -> Box<Self> {
-        Box::new(Self { ranking: Ranking::blank(kind, len), side: 0, changed: ArrayVec::new() })
+        Box::new(Self { ranking: Ranking::blank(kind, len), side: false, changed: ArrayVec::new() })
     }
 }
 
 impl Coming {
     fn rank(&mut self, state: &DestState, load: Load) {
-        self.ranked.ranking.set(state.positions[self.ranked.side] as usize, load);
+        self.ranked.ranking.set(state.positions[usize::from(self.ranked.side)] as usize, load);
     }
 }
 
@@ -43,7 +43,7 @@ impl Destinations {
     /// The service is about to have another list, which is ranked in `ranked`.
     pub fn begin_list(&mut self, service: ServiceId, mut ranked: Box<Ranked>) {
         debug_assert!(self.coming.is_none(), "one at a time");
-        ranked.side = self.side(service).map_or(0, |side| 1 - side);
+        ranked.side = self.side(service).is_some_and(|side| !side);
         self.coming = Some(Coming { service, ranked });
     }
 
@@ -52,7 +52,7 @@ impl Destinations {
         let load = self.load(id);
         let Self { coming: Some(coming), states, .. } = self else { return };
         if let Some(state) = states.get_mut(id.index()) {
-            state.positions[coming.ranked.side] = position;
+            state.positions[usize::from(coming.ranked.side)] = position;
             state.is_counted |= coming.ranked.ranking.follows_counts();
             coming.rank(state, load);
         }
@@ -61,7 +61,7 @@ impl Destinations {
     /// Where the destination stands in the list that is about to be.
     pub fn coming_position(&self, id: DestId) -> Option<u32> {
         let (coming, state) = (self.coming.as_ref()?, self.get(id)?);
-        let position = state.positions[coming.ranked.side];
+        let position = state.positions[usize::from(coming.ranked.side)];
         (position != NOWHERE && state.service == coming.service).then_some(position)
     }
 
@@ -91,14 +91,14 @@ impl Destinations {
         let Some(state) = state else { return };
         match now {
             Some((side, follows_counts)) => {
-                state.positions[1 - side] = NOWHERE;
-                state.is_counted = follows_counts && state.positions[side] != NOWHERE;
+                state.positions[usize::from(!side)] = NOWHERE;
+                state.is_counted = follows_counts && state.positions[usize::from(side)] != NOWHERE;
             }
             None => (state.positions, state.is_counted) = ([NOWHERE; 2], false),
         }
     }
 
-    fn side(&self, service: ServiceId) -> Option<usize> {
+    fn side(&self, service: ServiceId) -> Option<bool> {
         self.ranked.get(service.index())?.as_ref().map(|ranked| ranked.side)
     }
 
@@ -123,7 +123,7 @@ impl Destinations {
             self.wait_no_more(id);
             return self.rank_coming(service, id);
         };
-        ranked.ranking.prefetch(positions[ranked.side] as usize);
+        ranked.ranking.prefetch(positions[usize::from(ranked.side)] as usize);
         ranked.changed.push(id);
         if ranked.changed.is_full() {
             self.catch_up(service);
@@ -146,7 +146,7 @@ impl Destinations {
             let state = self.states.get_mut(id.index()).filter(|state| state.service == service);
             let Some(DestState { positions, is_changed, .. }) = state else { continue };
             *is_changed = false;
-            let position = positions[ranked.side] as usize;
+            let position = positions[usize::from(ranked.side)] as usize;
             ranked.ranking.set(position, self.load(id));
             self.rank_coming(service, id);
         }

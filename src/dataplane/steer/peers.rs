@@ -159,12 +159,10 @@ impl<F> Peers<F> {
     /// As [`Peers::send`] for a frame that has just come by a port; given back when there is no such worker.
     #[inline(always)]
     pub fn send_frame(&mut self, to: WorkerId, frame: F, port: PortId, counters: &WorkerCounters) -> Result<(), F> {
-        let Some(Some(peer)) = self.peers.get_mut(to.index()) else { return Err(frame) };
-        if peer.waiting.is_full() {
-            peer.flush(&self.counters[to.index()], counters);
+        if !matches!(self.peers.get(to.index()), Some(Some(_))) {
+            return Err(frame);
         }
-        peer.frames += 1;
-        peer.waiting.push(Parcel::Frame(frame, port, Mark::Handed));
+        self.send(to, Parcel::Frame(frame, port, Mark::Handed), counters);
         counters.of_port(port).elsewhere.add(1);
         Ok(())
     }

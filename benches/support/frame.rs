@@ -8,48 +8,51 @@ use pollux::model::limits::HEADROOM;
 /// As of an mbuf with the usual 2 KiB.
 const ROOM: usize = 2048;
 
-/// A frame of one segment; what is chained to it is copied behind it.
-pub struct Bytes {
-    memory: Box<[u8; HEADROOM + ROOM]>,
+/// A frame of one segment, moved by its address as an mbuf is; what is chained to it is copied behind it.
+pub struct Bytes(Box<Buffer>);
+
+struct Buffer {
     start: usize,
     end: usize,
+    memory: [u8; HEADROOM + ROOM],
 }
 
 impl Bytes {
     pub fn empty() -> Self {
         // what a buffer held before is not zero
-        Self { memory: Box::new([0xa5; HEADROOM + ROOM]), start: HEADROOM, end: HEADROOM }
+        Self(Box::new(Buffer { start: HEADROOM, end: HEADROOM, memory: [0xa5; HEADROOM + ROOM] }))
     }
 }
 
 impl Frame for Bytes {
     fn head(&self) -> &[u8] {
-        &self.memory[self.start..self.end]
+        &self.0.memory[self.0.start..self.0.end]
     }
     fn head_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.start..self.end]
+        &mut self.0.memory[self.0.start..self.0.end]
     }
     fn len(&self) -> usize {
-        self.end - self.start
+        self.0.end - self.0.start
     }
     fn segments(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(self.head())
     }
     fn prepend(&mut self, n: usize) -> bool {
-        let fits = n <= self.start;
-        self.start -= if fits { n } else { 0 };
+        let fits = n <= self.0.start;
+        self.0.start -= if fits { n } else { 0 };
         fits
     }
     fn trim_front(&mut self, n: usize) {
-        self.start += n;
+        self.0.start += n;
     }
     fn truncate(&mut self, len: usize) {
-        self.end = self.end.min(self.start + len);
+        self.0.end = self.0.end.min(self.0.start + len);
     }
     fn extend(&mut self, bytes: &[u8]) -> bool {
-        let Some(room) = self.memory.get_mut(self.end..self.end + bytes.len()) else { return false };
+        let buffer = &mut *self.0;
+        let Some(room) = buffer.memory.get_mut(buffer.end..buffer.end + bytes.len()) else { return false };
         room.copy_from_slice(bytes);
-        self.end += bytes.len();
+        buffer.end += bytes.len();
         true
     }
     fn pull(&mut self, n: usize) -> bool {
@@ -90,7 +93,7 @@ impl Outlet<Bytes> for Pool {
     }
     fn alloc(&mut self) -> Option<Bytes> {
         let mut frame = self.frames.pop()?;
-        (frame.start, frame.end) = (HEADROOM, HEADROOM);
+        (frame.0.start, frame.0.end) = (HEADROOM, HEADROOM);
         Some(frame)
     }
 }

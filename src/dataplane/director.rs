@@ -36,7 +36,7 @@ use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
 use crate::wire::ip::{Ip, IpHeader};
 use crate::wire::ip_protocol::{AH, ESP, SCTP, TCP, UDP};
-use crate::wire::parse::{Kind, Malformed, Parsed, Plain, parse_into};
+use crate::wire::parse::{Facts, Kind, Malformed, Parsed, Plain, parse_into};
 use crate::wire::tcp::TcpHeader;
 use crate::wire::udp::UdpHeader;
 use arrayvec::ArrayVec;
@@ -227,16 +227,16 @@ impl<F: Frame> Director<F> {
     ) {
         let Some(mut all_packets) = A::packets(&mut self.packets).take() else { return };
         let packets = &mut all_packets[..frames.len()];
-        let interface = self.network.interface_of(port, 0).map(|i| i.mac);
+        let ours = self.network.start_of_ours(port);
         let mut frames = std::mem::take(frames).into_iter();
         let (mut parsed, mut guessed, mut finished) = (0, 0, 0);
         while finished < packets.len() {
             let steps = |n: usize| (finished + n * STEP).min(packets.len());
             let (to_parse, to_guess, to_finish) = (steps(3), steps(2), steps(1));
             let waiting = &mut frames.as_mut_slice()[parsed - finished..to_parse - finished];
-            self.parse_step(port, interface, waiting, &mut packets[parsed..to_parse]);
+            self.parse_step(port, ours, waiting, &mut packets[parsed..to_parse]);
             self.guess_step(&mut packets[guessed..to_guess]);
-            self.finish_step(frames.by_ref(), &packets[finished..to_finish], others, out);
+            self.finish_step(frames.by_ref(), &mut packets[finished..to_finish], others, out);
             (parsed, guessed, finished) = (to_parse, to_guess, to_finish);
         }
         *A::packets(&mut self.packets) = Some(all_packets);
@@ -244,19 +244,13 @@ impl<F: Frame> Director<F> {
 
     /// First stage: what each packet is; the index's buckets are on their way.
     #[inline(always)]
-    fn parse_step<A: Family>(
-        &self,
-        port: PortId,
-        interface: Option<[u8; 6]>,
-        frames: &mut [F],
-        packets: &mut [Packet<A>],
-    ) {
-        let ours = interface.map_or(NOBODY, mac_word);
+    fn parse_step<A: Family>(&self, port: PortId, ours: u64, frames: &mut [F], packets: &mut [Packet<A>]) {
         for (frame, packet) in frames.iter_mut().zip(packets) {
             packet.port = port;
-            packet.plain = self.look::<A>(ours, frame, packet);
-            if !packet.plain {
-                packet.refused = self.parse(interface, frame, packet).err();
+            if !self.look::<A>(ours, frame, packet) {
+                std::hint::cold_path();
+                packet.plain = Facts::default();
+                packet.refused = self.parse(frame, packet).err();
             }
         }
     }
@@ -279,16 +273,17 @@ impl<F: Frame> Director<F> {
     fn finish_step<A: Family>(
         &mut self,
         frames: impl Iterator<Item = F>,
-        packets: &[Packet<A>],
+        packets: &mut [Packet<A>],
         others: &mut ArrayVec<F, BURST>,
         out: &mut impl Outlet<F>,
     ) {
         // packets first: zip would take a frame too many otherwise
-        let mut rest = packets.iter().zip(frames).map(|(packet, frame)| (frame, packet));
+        let mut rest = packets.iter_mut().zip(frames).map(|(packet, frame)| (frame, packet));
         while let Some((frame, packet)) = self.pass(&mut rest, out) {
-            if packet.plain && packet.guess.is_some() {
+            if packet.plain.is_plain() && packet.guess.is_some() {
                 self.renew_paths(packet);
             }
+            packet.know();
             let verdict = match packet.refused {
                 None if packet.parsed.kind == Kind::Ipv6 && !A::IS_V6 => {
                     others.push(frame);
@@ -340,7 +335,7 @@ impl<F: Frame> Director<F> {
         }
     }
 
-    /// Whether the frame has a plain packet of this family for `ours`, and what there is to know of it; its bucket is on its
+    /// Whether the frame [is ours](NetworkState::start_of_ours) and has a plain packet of this family, and what there is to know of it; its bucket is on its
     /// way.
     #[inline(always)]
     fn look<A: Family>(&self, ours: u64, frame: &mut F, packet: &mut Packet<A>) -> bool {
@@ -349,36 +344,29 @@ impl<F: Frame> Director<F> {
         if head.first_chunk().is_none_or(|&start| u64::from_le_bytes(start) << 16 != ours) {
             return false;
         }
-        let Plain { from: source, to: destination, ports, protocol, .. } = plain;
+        let Plain { from: source, to: destination, ports, protocol, facts } = plain;
         let key = Key { source, destination, ports, kind: protocol.into() };
         let connections = self.connections.table::<A>();
         let hash = connections.hash(&key);
         connections.prefetch(hash);
-        (packet.key, packet.hash, packet.parsed) = (key, hash, plain.to_parsed());
-        (packet.to_group, packet.refused) = (false, None);
-        let frame_len = plain.frame_len();
+        (packet.key, packet.hash, packet.plain) = (key, hash, facts);
+        let frame_len = facts.frame_len();
         if len > frame_len {
+            std::hint::cold_path();
             frame.truncate(frame_len);
         }
         true
     }
 
-    /// `untagged` is the MAC address of the port's interface without a VLAN, the usual one.
     #[cold]
-    fn parse<A: Family>(
-        &self,
-        untagged: Option<[u8; 6]>,
-        frame: &mut F,
-        packet: &mut Packet<A>,
-    ) -> Result<(), DropReason> {
+    fn parse<A: Family>(&self, frame: &mut F, packet: &mut Packet<A>) -> Result<(), DropReason> {
         match parse_into(frame.head(), frame.len(), &mut packet.parsed) {
             Ok(()) => {}
             Err(Malformed::Truncated) => parse_again(frame, &mut packet.parsed)?,
             Err(malformed) => return Err(malformed.into()),
         }
-        let vlan = packet.parsed.vlan;
-        let mac = if vlan == 0 { untagged } else { self.network.interface_of(packet.port, vlan).map(|i| i.mac) };
-        let mac = mac.ok_or(DropReason::UnknownVlan)?;
+        let interface = self.network.interface_of(packet.port, packet.parsed.vlan);
+        let mac = interface.ok_or(DropReason::UnknownVlan)?.mac;
         let to = &frame.head()[..6];
         packet.to_group = to[0] & 1 != 0;
         if to != mac && !packet.to_group {
@@ -393,7 +381,9 @@ impl<F: Frame> Director<F> {
         }
         self.prepare(frame, packet);
         self.connections.table::<A>().prefetch(packet.hash);
-        packet.plain = is_plain::<A>(frame.head(), &packet.parsed) && !packet.to_group;
+        if is_plain::<A>(frame.head(), &packet.parsed) && !packet.to_group {
+            packet.plain = Facts::of(&packet.parsed);
+        }
         Ok(())
     }
 
@@ -511,15 +501,6 @@ fn is_plain<A: Ip>(head: &[u8], parsed: &Parsed) -> bool {
     };
     let end = (l4 + len).min(parsed.frame_len());
     !parsed.fragment & (l4 == usize::from(parsed.l3) + A::Header::LEN) & (l4 + len <= end) & (end <= head.len())
-}
-
-/// Instead of the [word](mac_word) of an Ethernet address: no frame begins with it.
-const NOBODY: u64 = 1;
-
-/// An Ethernet address as the upper bytes of a word.
-fn mac_word(mac: [u8; 6]) -> u64 {
-    let [a, b, c, d, e, f] = mac;
-    u64::from_le_bytes([0, 0, a, b, c, d, e, f])
 }
 
 fn has_connections(protocol: u8) -> bool {

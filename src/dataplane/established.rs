@@ -11,45 +11,58 @@ use super::forward::{End, rewrite_plain, wrap_plain};
 use super::frame::Frame;
 use super::network::NetworkState;
 use super::outlet::Outlet;
-use super::path::Path;
+use super::path::{Path, TAGGED_LEN, UNTAGGED_LEN};
 use super::steer::home::Others;
 use super::tcp::{self, Side};
-use crate::model::{DestCounters, DestId, Protocol, Tick, TimeoutSets};
-use crate::tables::connections::{Conn, ConnId, Connections, Direction, flags};
+use crate::model::state::TcpState;
+use crate::model::{DestCounters, DestId, PortId, Protocol, Tick, TimeoutSets, TimeoutsId};
+use crate::tables::connections::{Conn, ConnId, Direction, Entries, flags};
 use crate::wire::Header;
 use crate::wire::ip::IpHeader;
+use crate::wire::parse::Facts;
 
 /// What makes a connection's packets go another way.
 const UNCOMMON: u16 = flags::PARTICULAR | flags::LOCAL | flags::TEMPLATE | flags::ONE_PACKET | flags::UNBOUND;
 
-/// The states that an acknowledgement keeps, 16 bits a [`Side`], by `secure_tcp`.
-static KEPT: [u64; 2] = {
-    const fn of(secure: bool) -> u64 {
+/// The states that a mere acknowledgement keeps, one bit each, by `secure_tcp` and [`Side`].
+static KEPT: [[u16; 3]; 2] = {
+    const fn of(secure: bool) -> [u16; 3] {
         let [input, output, input_only] = [Side::Input, Side::Output, Side::InputOnly];
-        (tcp::kept_by_ack(secure, input) as u64) << (16 * input as u64)
-            | (tcp::kept_by_ack(secure, output) as u64) << (16 * output as u64)
-            | (tcp::kept_by_ack(secure, input_only) as u64) << (16 * input_only as u64)
+        assert!(input as usize == 0 && output as usize == 1 && input_only as usize == 2);
+        [tcp::kept_by_ack(secure, input), tcp::kept_by_ack(secure, output), tcp::kept_by_ack(secure, input_only)]
     }
     [of(false), of(true)]
 };
 
+/// The state of nearly all connections: a mere acknowledgement keeps it, whoever sends it and whichever table applies.
+const ESTABLISHED: u8 = TcpState::Established as u8;
+const _: () = {
+    let [[a, b, c], [d, e, f]] = KEPT;
+    assert!(a & b & c & d & e & f & 1 << ESTABLISHED != 0);
+};
+
 /// The parts of a director that packets of known connections meet.
 struct Common<'a, A: Family, F> {
-    connections: &'a mut Connections<A>,
-    states: &'a [DestState],
+    entries: Entries<'a, A>,
     paths: &'a [Path],
     counters: &'a [DestCounters],
-    network: &'a NetworkState<F>,
     timers: Timers<'a>,
-    tunnels: Tunnels<'a>,
-    epoch: u64,
+    epoch: u32,
     now: Tick,
+    ways: Ways<'a, F>,
+}
+
+/// What is needed besides by other methods than direct routing.
+struct Ways<'a, F> {
+    states: &'a [DestState],
+    network: &'a NetworkState<F>,
+    tunnels: Tunnels<'a>,
 }
 
 /// How long connections last.
 struct Timers<'a> {
     timeouts: &'a TimeoutSets,
-    kept: u64,
+    secure_tcp: bool,
 }
 
 /// What tunnels need besides their destination.
@@ -64,22 +77,23 @@ impl<F: Frame> Director<F> {
     #[inline(always)]
     pub(super) fn pass<'p, A: Family>(
         &mut self,
-        rest: &mut impl Iterator<Item = (F, &'p Packet<A>)>,
+        rest: &mut impl Iterator<Item = (F, &'p mut Packet<A>)>,
         out: &mut impl Outlet<F>,
-    ) -> Option<(F, &'p Packet<A>)> {
+    ) -> Option<(F, &'p mut Packet<A>)> {
         let epoch = self.network.path_epoch();
         let (states, paths, counters) = self.destinations.parts();
-        let kept = KEPT[usize::from(self.secure_tcp)];
         let mut common = Common {
-            connections: self.connections.table_mut::<A>(),
-            states,
+            entries: self.connections.table_mut::<A>().entries(),
             paths,
             counters,
-            network: &self.network,
-            timers: Timers { timeouts: &self.timeouts, kept },
-            tunnels: Tunnels { pmtu_disc: self.pmtu_disc, ip_id: &mut self.ip_id },
+            timers: Timers { timeouts: &self.timeouts, secure_tcp: self.secure_tcp },
             epoch,
             now: self.tick,
+            ways: Ways {
+                states,
+                network: &self.network,
+                tunnels: Tunnels { pmtu_disc: self.pmtu_disc, ip_id: &mut self.ip_id },
+            },
         };
         #[cfg(test)]
         if self.without_common_path {
@@ -105,7 +119,7 @@ impl<F: Frame> Director<F> {
         out: &mut impl Outlet<F>,
     ) -> Result<(), F> {
         let conn = self.connections.table_mut::<A>().get_mut(id);
-        if !packet.plain || conn.has(UNCOMMON) {
+        if !packet.plain.is_plain() || conn.has(UNCOMMON) {
             return Err(frame);
         }
         #[cfg(test)]
@@ -118,12 +132,20 @@ impl<F: Frame> Director<F> {
         }
         let conn = self.connections.table_mut::<A>().get_mut(id);
         let (states, paths, counters) = self.destinations.parts();
-        let parts = (paths.get(dest.index()), states.get(dest.index()), counters.get(dest.index()));
-        let (Some(path), state, Some(counters)) = parts else { return Err(frame) };
+        let (Some(path), Some(counters)) = (paths.get(dest.index()), counters.get(dest.index())) else {
+            return Err(frame);
+        };
         let mut tunnels = Tunnels { pmtu_disc: self.pmtu_disc, ip_id: &mut self.ip_id };
-        if !path.is_of(epoch) || !go_in(&mut frame, packet, conn, (path, state, counters), &mut tunnels) {
+        let is_done = path.is_of(epoch)
+            && match conn.flags & (flags::NAT | flags::TUN) {
+                0 => dr(&mut frame, packet, path),
+                flags::NAT => nat_in(&mut frame, packet, conn, path),
+                _ => tunnels.tun(&mut frame, packet, path, states.get(dest.index())),
+            };
+        if !is_done {
             return Err(frame);
         }
+        count_in(packet, conn, counters);
         out.transmit(path.port, frame);
         Ok(())
     }
@@ -131,8 +153,8 @@ impl<F: Frame> Director<F> {
     /// Where the packet's connection leads to is not known, or no longer: it will be for the packets behind it.
     #[cold]
     pub(super) fn renew_paths<A: Family>(&mut self, packet: &Packet<A>) {
-        let connections = self.connections.table_mut::<A>();
-        let Some((conn, direction)) = connections.confirm_guess(packet.guess, &packet.key, UNCOMMON) else { return };
+        let mut entries = self.connections.table_mut::<A>().entries();
+        let Some((conn, direction)) = entries.confirm(packet.guess, &packet.key, UNCOMMON) else { return };
         let (dest, epoch) = (conn.dest, self.network.path_epoch());
         if !self.destinations.has_path(dest, epoch) {
             self.renew_path_of::<A>(dest);
@@ -147,7 +169,7 @@ impl<F: Frame> Director<F> {
             && let Ok(hop) = self.way_of::<A>(id)
             && let Some(path) = self.network.path_to(hop)
         {
-            self.destinations.set_path(id, path);
+            self.destinations.set_path(id, path, &self.timeouts);
         }
     }
 
@@ -163,126 +185,179 @@ impl<A: Family, F: Frame> Common<'_, A, F> {
     /// One packet: sent on, or given back as it was.
     #[inline(always)]
     fn pass(&mut self, mut frame: F, packet: &Packet<A>, out: &mut impl Outlet<F>) -> Result<(), F> {
-        if !packet.plain {
-            return Err(frame);
+        if !packet.plain.is_plain() {
+            return uncommon(frame);
         }
-        let found = self.connections.confirm_guess(packet.guess, &packet.key, UNCOMMON);
-        let Some((conn, direction)) = found else { return Err(frame) };
+        let found = self.entries.confirm(packet.guess, &packet.key, UNCOMMON);
+        let Some((conn, direction)) = found else { return uncommon(frame) };
         let dest = conn.dest.index();
-        let (Some(path), Some(counters)) = (self.paths.get(dest), self.counters.get(dest)) else { return Err(frame) };
+        let (Some(path), Some(counters)) = (self.paths.get(dest), self.counters.get(dest)) else {
+            return uncommon(frame);
+        };
         if !path.is_of(self.epoch) || !self.now.is_before(conn.timer.deadline) {
-            return Err(frame);
+            return uncommon(frame);
         }
-        let (timeout, port) = match direction {
-            Direction::Out => {
-                let timeout = self.timers.timeout(packet, conn, path, Side::Output);
-                let Some(timeout) = timeout else { return Err(frame) };
-                let way = self.network.path_by_route(packet.key.destination, self.epoch);
-                let Some(way) = way.filter(|way| nat_out(&mut frame, packet, conn, way)) else { return Err(frame) };
-                counters.out_packets.add(1);
-                counters.out_bytes.add(packet.parsed.ip_len.into());
-                (timeout, way.port)
+        let Some(timeout) = self.timers.timeout(packet, conn, path, direction) else { return uncommon(frame) };
+        let port = if direction == Direction::In && !conn.has(flags::NAT | flags::TUN) {
+            if !dr(&mut frame, packet, path) {
+                return uncommon(frame);
             }
-            Direction::In => {
-                let side = if conn.has(flags::NO_OUTPUT) { Side::InputOnly } else { Side::Input };
-                let Some(timeout) = self.timers.timeout(packet, conn, path, side) else { return Err(frame) };
-                let dest = self.states.get(dest);
-                if !go_in(&mut frame, packet, conn, (path, dest, counters), &mut self.tunnels) {
-                    return Err(frame);
-                }
-                (timeout, path.port)
-            }
+            count_in(packet, conn, counters);
+            path.port
+        } else {
+            let mut port = path.port;
+            frame = self.ways.send(frame, packet, (conn, direction), (path, counters), &mut port)?;
+            port
         };
         conn.timeout = timeout;
         if conn.timer.set(self.now.plus(timeout)) {
-            self.connections.refile_guess(packet.guess);
+            self.entries.refile(packet.guess);
         }
         out.transmit(port, frame);
         Ok(())
     }
 }
 
+impl<F: Frame> Ways<'_, F> {
+    /// A packet of a NAT or tunnel connection, ready to leave by a port; or given back as it was.
+    #[inline(always)]
+    fn send<A: Family>(
+        &mut self,
+        mut frame: F,
+        packet: &Packet<A>,
+        (conn, direction): (&mut Conn<A>, Direction),
+        (path, counters): (&Path, &DestCounters),
+        port: &mut PortId,
+    ) -> Result<F, F> {
+        if direction == Direction::Out {
+            let way = self.network.path_by_route(packet.key.destination, path.epoch());
+            let Some(way) = way.filter(|way| nat_out(&mut frame, packet, conn, way)) else { return uncommon(frame) };
+            counters.out_packets.add(1);
+            counters.out_bytes.add(packet.plain.ip_len.into());
+            *port = way.port;
+            return Ok(frame);
+        }
+        let is_done = if conn.has(flags::NAT) {
+            nat_in(&mut frame, packet, conn, path)
+        } else {
+            self.tunnels.tun(&mut frame, packet, path, self.states.get(conn.dest.index()))
+        };
+        if !is_done {
+            return uncommon(frame);
+        }
+        count_in(packet, conn, counters);
+        Ok(frame)
+    }
+}
+
+/// Most packets are not: the compiler is told which way to make short.
+#[inline(always)]
+fn uncommon<T, F>(frame: F) -> Result<T, F> {
+    std::hint::cold_path();
+    Err(frame)
+}
+
 impl Timers<'_> {
     /// How long the connection lasts from this packet on; `None` when there is more to do about it than to go on.
     #[inline(always)]
-    fn timeout<A: Family>(&self, packet: &Packet<A>, conn: &Conn<A>, path: &Path, side: Side) -> Option<u32> {
-        let timeouts = self.timeouts.get(path.timeouts);
-        if packet.parsed.protocol == Protocol::Tcp.number() {
-            let timeout = *timeouts.tcp.get(usize::from(conn.state))?;
-            let is_kept = self.kept >> (16 * side as u32 + u32::from(conn.state & 15)) & 1 != 0;
-            (is_kept && tcp::is_mere_ack(packet.parsed.tcp_flags)).then_some(timeout)
-        } else {
+    fn timeout<A: Family>(&self, packet: &Packet<A>, conn: &Conn<A>, path: &Path, direction: Direction) -> Option<u32> {
+        if packet.key.kind != u32::from(Protocol::Tcp.number()) {
             // what a server says makes its client's template last, if there is one
-            (side != Side::Output || conn.control == 0).then_some(timeouts.udp)
+            let is_all = direction == Direction::In || conn.control == 0;
+            return is_all.then(|| self.timeouts.get(path.timeouts).udp);
         }
+        if !tcp::is_mere_ack(packet.plain.tcp_flags) {
+            std::hint::cold_path();
+            return None;
+        }
+        if conn.state == ESTABLISHED {
+            return Some(path.established);
+        }
+        std::hint::cold_path();
+        let side = match direction {
+            Direction::Out => Side::Output,
+            Direction::In if conn.has(flags::NO_OUTPUT) => Side::InputOnly,
+            Direction::In => Side::Input,
+        };
+        timeout_of_other(self.timeouts, path.timeouts, KEPT[usize::from(self.secure_tcp)][side as usize], conn.state)
     }
 }
 
-/// The IP header of a packet that has hops left and goes by the path as it is.
-#[inline(always)]
-fn header_to_send<'a, F: Frame, A: Family>(
-    frame: &'a mut F,
-    packet: &Packet<A>,
-    path: &Path,
-) -> Option<(&'a mut [u8], &'a mut [u8])> {
-    let l3 = usize::from(packet.parsed.l3);
-    if packet.parsed.ip_len > path.mtu || !path.has_link_len(l3) {
-        return None;
-    }
-    let (link, ip) = frame.head_mut().split_at_mut_checked(l3)?;
-    if A::Header::of(ip)?.hops() > 1 { Some((link, ip)) } else { None }
+/// Of a TCP connection that is not established; `kept` are the states that the packet keeps.
+#[inline(never)]
+fn timeout_of_other(sets: &TimeoutSets, id: TimeoutsId, kept: u16, state: u8) -> Option<u32> {
+    let is_kept = kept.checked_shr(state.into()).unwrap_or(0) & 1 != 0;
+    if is_kept { sets.get(id).tcp.get(usize::from(state)).copied() } else { None }
 }
 
-/// A client's packet as its connection's method sends it on. False, and nothing changed, when there is more to it.
+/// Rewrites the IP packet with `rewrite`, and the link header in front of it by the path, if the packet has hops left and
+/// goes by the path as it is. False, and nothing changed, otherwise, or when `rewrite` says so.
 #[inline(always)]
-fn go_in<F: Frame, A: Family>(
+fn send_by<F: Frame, A: Family>(
     frame: &mut F,
     packet: &Packet<A>,
-    conn: &mut Conn<A>,
-    (path, dest, counters): (&Path, Option<&DestState>, &DestCounters),
-    tunnels: &mut Tunnels<'_>,
+    path: &Path,
+    rewrite: impl FnOnce(&mut [u8]) -> bool,
 ) -> bool {
-    let is_done = match conn.flags & (flags::NAT | flags::TUN) {
-        0 => dr(frame, packet, path),
-        flags::NAT => nat_in(frame, packet, conn, path),
-        _ => tunnels.tun(frame, packet, path, dest),
-    };
+    let Facts { ip_len, l3, .. } = packet.plain;
+    if ip_len > path.mtu || !path.has_link_len(l3) {
+        std::hint::cold_path();
+        return false;
+    }
+    if usize::from(l3) == UNTAGGED_LEN {
+        write_behind::<A, UNTAGGED_LEN>(frame.head_mut(), path, rewrite)
+    } else {
+        std::hint::cold_path();
+        write_behind::<A, TAGGED_LEN>(frame.head_mut(), path, rewrite)
+    }
+}
+
+/// With a link header of this length, which the compiler knows.
+#[inline(always)]
+fn write_behind<A: Family, const L3: usize>(
+    head: &mut [u8],
+    path: &Path,
+    rewrite: impl FnOnce(&mut [u8]) -> bool,
+) -> bool {
+    if head.len() < L3 + A::Header::LEN {
+        std::hint::cold_path();
+        return false;
+    }
+    let Some((link, ip)) = head.split_first_chunk_mut::<L3>() else { return false };
+    let is_done = A::Header::of(ip).is_some_and(|ip| ip.hops() > 1) && rewrite(ip);
     if is_done {
-        conn.in_packets = conn.in_packets.wrapping_add(1);
-        counters.in_packets.add(1);
-        counters.in_bytes.add(packet.parsed.ip_len.into());
+        path.write(link);
     }
     is_done
+}
+
+#[inline(always)]
+fn count_in<A: Family>(packet: &Packet<A>, conn: &mut Conn<A>, counters: &DestCounters) {
+    conn.in_packets = conn.in_packets.wrapping_add(1);
+    counters.in_packets.add(1);
+    counters.in_bytes.add(packet.plain.ip_len.into());
 }
 
 /// Each of these does what its method does to a packet. False, and nothing changed, when there is more to it.
 #[inline(always)]
 fn dr<F: Frame, A: Family>(frame: &mut F, packet: &Packet<A>, path: &Path) -> bool {
-    let Some((link, ip)) = header_to_send(frame, packet, path) else { return false };
-    let Some(ip) = A::Header::of_mut(ip) else { return false };
-    ip.take_hop();
-    path.write(link);
-    true
+    send_by(frame, packet, path, |ip| {
+        let Some(ip) = A::Header::of_mut(ip) else { return false };
+        ip.take_hop();
+        true
+    })
 }
 
 #[inline(always)]
 fn nat_in<F: Frame, A: Family>(frame: &mut F, packet: &Packet<A>, conn: &Conn<A>, path: &Path) -> bool {
-    let Some((link, ip)) = header_to_send(frame, packet, path) else { return false };
-    let is_done = rewrite_plain(ip, packet.parsed.protocol, End::Destination, conn.server, conn.server_port);
-    if is_done {
-        path.write(link);
-    }
-    is_done
+    let (protocol, server) = (packet.key.kind as u8, conn.server);
+    send_by(frame, packet, path, |ip| rewrite_plain(ip, protocol, End::Destination, server, conn.server_port))
 }
 
 #[inline(always)]
 fn nat_out<F: Frame, A: Family>(frame: &mut F, packet: &Packet<A>, conn: &Conn<A>, path: &Path) -> bool {
-    let Some((link, ip)) = header_to_send(frame, packet, path) else { return false };
-    let is_done = rewrite_plain(ip, packet.parsed.protocol, End::Source, conn.virt, conn.virtual_port);
-    if is_done {
-        path.write(link);
-    }
-    is_done
+    let (protocol, virt) = (packet.key.kind as u8, conn.virt);
+    send_by(frame, packet, path, |ip| rewrite_plain(ip, protocol, End::Source, virt, conn.virtual_port))
 }
 
 impl Tunnels<'_> {
@@ -295,8 +370,7 @@ impl Tunnels<'_> {
         dest: Option<&DestState>,
     ) -> bool {
         let Some(dest) = dest else { return false };
-        if packet.parsed.ip_len > dest.outer.mtu || !wrap_plain(frame, packet, &dest.outer, self.pmtu_disc, self.ip_id)
-        {
+        if packet.plain.ip_len > dest.outer.mtu || !wrap_plain(frame, packet, &dest.outer, self.pmtu_disc, self.ip_id) {
             return false;
         }
         if let Some(mac) = frame.head_mut().first_chunk_mut() {

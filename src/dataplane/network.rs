@@ -47,10 +47,27 @@ struct Held<F> {
 }
 
 /// Which interface a VLAN of a port is; 0 for untagged frames.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct PortVlans {
     untagged: Option<InterfaceId>,
+    /// Its MAC address as a [word](mac_word).
+    untagged_mac: u64,
     tagged: HashMap<u16, InterfaceId>,
+}
+
+impl Default for PortVlans {
+    fn default() -> Self {
+        Self { untagged: None, untagged_mac: NOBODY, tagged: HashMap::default() }
+    }
+}
+
+/// Instead of the [word](mac_word) of an Ethernet address: no frame begins with it.
+const NOBODY: u64 = 1;
+
+/// An Ethernet address as the upper bytes of a word.
+fn mac_word(mac: [u8; 6]) -> u64 {
+    let [a, b, c, d, e, f] = mac;
+    u64::from_le_bytes([0, 0, a, b, c, d, e, f])
 }
 
 /// What one worker knows of the network.
@@ -67,7 +84,7 @@ pub struct NetworkState<F> {
     pub(super) epoch: u32,
     pub(super) path_mtus: PathMtus,
     /// Counts what may make a [`Path`] another one, and seconds.
-    path_epoch: u64,
+    path_epoch: u32,
     /// The epochs that it has counted.
     path_epoch_of: (u32, u32, u32),
     paths_renewed: Time,
@@ -144,7 +161,10 @@ impl<F: Frame> NetworkState<F> {
                 self.ports.resize(port + 1, PortVlans::default());
             }
             match interface.vlan {
-                None => self.ports[port].untagged = Some(interface.id),
+                None => {
+                    self.ports[port].untagged = Some(interface.id);
+                    self.ports[port].untagged_mac = mac_word(interface.mac);
+                }
                 Some(vlan) => {
                     self.ports[port].tagged.insert(vlan, interface.id);
                 }
@@ -175,6 +195,13 @@ impl<F: Frame> NetworkState<F> {
         if looked_at.len() == addresses.len() {
             self.links_up.pop();
         }
+    }
+
+    /// What the first eight bytes of an untagged frame to us on this port are, but for the two that are shifted out: as a
+    /// word whose first byte is the lowest, 16 bits further up.
+    #[inline(always)]
+    pub fn start_of_ours(&self, port: PortId) -> u64 {
+        self.ports.get(port.index()).map_or(NOBODY, |vlans| vlans.untagged_mac)
     }
 
     /// The interface a frame came in on.
@@ -210,13 +237,18 @@ impl<F: Frame> NetworkState<F> {
     /// Changes when a [`Path`] made earlier may no longer be right; and every second, so that who is sent to is known to be
     /// in use.
     #[inline(always)]
-    pub fn path_epoch(&mut self) -> u64 {
+    pub fn path_epoch(&mut self) -> u32 {
         let now = (self.epoch, self.neighbours.epoch(), self.neighbours.reach_epoch());
         if now != self.path_epoch_of {
             self.path_epoch_of = now;
-            self.path_epoch += 1;
+            self.end_path_epoch();
         }
         self.path_epoch
+    }
+
+    /// Paths are made anew. (Who keeps one unused for 2^32 epochs might take it for new.)
+    pub fn end_path_epoch(&mut self) {
+        self.path_epoch = self.path_epoch.checked_add(1).unwrap_or(1);
     }
 
     /// The path of frames to a next hop; `None` while they have to wait for its MAC address.
@@ -231,7 +263,7 @@ impl<F: Frame> NetworkState<F> {
 
     /// The path to the gateway that packets to `destination` are routed by, if it is known and of this epoch.
     #[inline(always)]
-    pub fn path_by_route<A: Ip>(&self, destination: A, epoch: u64) -> Option<&Path> {
+    pub fn path_by_route<A: Ip>(&self, destination: A, epoch: u32) -> Option<&Path> {
         let mut bytes = [0; 16];
         destination.write(&mut bytes);
         let route = self.reach.routes.of::<A>().find(&bytes[..A::LEN])?;
@@ -489,7 +521,7 @@ impl<F: Frame> NetworkState<F> {
         self.maintain_path_mtus(now);
         if now.since(self.paths_renewed) >= PATHS_RENEWED_NS {
             self.paths_renewed = now;
-            self.path_epoch += 1;
+            self.end_path_epoch();
         }
         let look_at = self.neighbours.slots() / 500 + 4;
         let mut work = ArrayVec::<_, 72>::new();

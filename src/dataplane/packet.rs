@@ -2,7 +2,8 @@
 
 use crate::model::{DropReason, PortId, WorkerId};
 use crate::tables::connections::{Guess, Key};
-use crate::wire::parse::Parsed;
+use crate::wire::ip::Ip;
+use crate::wire::parse::{Facts, Parsed};
 
 /// What the stages know of one frame of the burst. It stays where it is from the first stage to the last: a copy would
 /// read as wide words what has just been written as narrow ones, and wait for it.
@@ -11,6 +12,9 @@ pub struct Packet<A> {
     pub key: Key<A>,
     pub(super) hash: u64,
     pub(super) guess: Guess,
+    /// TCP or UDP with its whole header at hand, of a packet that is whole and ours and has no options.
+    pub plain: Facts,
+    /// Of a plain packet in an untagged frame only once [`known`](Self::know) to be uncommon.
     pub parsed: Parsed,
     pub port: PortId,
     /// All ones when the packet came in fragments, else 0.
@@ -19,8 +23,6 @@ pub struct Packet<A> {
     pub to_group: bool,
     /// SCTP: the chunk that moves the connection's state, where there is one.
     pub chunk: Option<u8>,
-    /// TCP or UDP with its whole header at hand, of a packet that is whole and ours and has no options.
-    pub plain: bool,
     /// Why it goes no further than parsing.
     pub(super) refused: Option<DropReason>,
     /// Whose it is, where that has been found out already (`steer/home.rs`).
@@ -28,6 +30,18 @@ pub struct Packet<A> {
 }
 
 impl<A> Packet<A> {
+    /// What the common path did not need to know of a plain packet, for the paths that know all cases.
+    #[inline(always)]
+    pub(super) fn know(&mut self)
+    where
+        A: Ip,
+    {
+        if self.plain.is_untagged() {
+            self.parsed = self.plain.to_parsed::<A>(self.key.kind as u8, self.key.ports);
+            (self.to_group, self.refused) = (false, None);
+        }
+    }
+
     /// The same for all packets of a flow, and another after every start.
     #[inline(always)]
     pub fn flow_hash(&self) -> u64 {

@@ -7,13 +7,18 @@ use super::snapshot::Interface;
 use crate::model::{PortId, TimeoutsId};
 
 const MAC: usize = 6;
+/// Bytes of a link header.
+pub const UNTAGGED_LEN: usize = 14;
+pub const TAGGED_LEN: usize = 18;
 
 /// Half a cache line: all that a packet of a known connection needs to know of where it goes.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(32))]
 pub struct Path {
     /// Of the network's epochs (`NetworkState::path_epoch`); 0, the default, is none of them.
-    epoch: u64,
+    epoch: u32,
+    /// Ticks that an established TCP connection of the destination lasts without a packet, by `timeouts`.
+    pub established: u32,
     /// Destination's and source's.
     macs: [u8; 2 * MAC],
     /// With its ethertype, as it stands in the frame.
@@ -29,38 +34,40 @@ pub struct Path {
 const _: () = assert!(size_of::<Path>() == 32);
 
 impl Path {
-    pub fn new(epoch: u64, mac: [u8; MAC], interface: &Interface, mtu: u16) -> Self {
+    pub fn new(epoch: u32, mac: [u8; MAC], interface: &Interface, mtu: u16) -> Self {
         let mut macs = [0; 2 * MAC];
         macs[..MAC].copy_from_slice(&mac);
         macs[MAC..].copy_from_slice(&interface.mac);
         let [high, low] = interface.vlan.unwrap_or(0).to_be_bytes();
-        let link_len = if interface.vlan.is_some() { 18 } else { 14 };
+        let link_len = if interface.vlan.is_some() { TAGGED_LEN } else { UNTAGGED_LEN } as u8;
         let (tag, port) = ([0x81, 0x00, high, low], interface.port);
-        Self { epoch, macs, tag, port, mtu, timeouts: TimeoutsId::default(), link_len }
+        Self { epoch, established: 0, macs, tag, port, mtu, timeouts: TimeoutsId::default(), link_len }
     }
 
     /// Whether it holds in this epoch.
     #[inline(always)]
-    pub fn is_of(&self, epoch: u64) -> bool {
+    pub fn is_of(&self, epoch: u32) -> bool {
         self.epoch == epoch
+    }
+
+    #[inline(always)]
+    pub fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     /// Whether frames leave with a link header as long as this.
     #[inline(always)]
-    pub fn has_link_len(&self, len: usize) -> bool {
-        usize::from(self.link_len) == len
+    pub fn has_link_len(&self, len: u8) -> bool {
+        self.link_len == len
     }
 
     /// Changes the link header of a frame that has one [of the same length](Self::has_link_len) and the same ethertype.
     #[inline(always)]
-    pub fn write(&self, head: &mut [u8]) {
-        if let Some(macs) = head.first_chunk_mut() {
-            *macs = self.macs;
-        }
-        if self.link_len != 14
-            && let Some(tag) = head.get_mut(12..16)
-        {
-            tag.copy_from_slice(&self.tag);
+    pub fn write<const LEN: usize>(&self, link: &mut [u8; LEN]) {
+        let (macs, rest) = link.split_at_mut(self.macs.len());
+        macs.copy_from_slice(&self.macs);
+        if LEN == TAGGED_LEN {
+            rest[..self.tag.len()].copy_from_slice(&self.tag);
         }
     }
 

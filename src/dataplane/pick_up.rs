@@ -148,7 +148,11 @@ impl<F: Frame> Director<F> {
             return None;
         }
         let PickUp { snapshot, materials, .. } = pick_up;
-        self.timeouts = snapshot.timeouts.clone();
+        if self.timeouts != snapshot.timeouts {
+            self.timeouts = snapshot.timeouts.clone();
+            // paths say how long established connections last
+            self.network.end_path_epoch();
+        }
         self.pmtu_disc = snapshot.settings.pmtu_disc;
         self.secure_tcp = snapshot.settings.secure_tcp == ALWAYS;
         let old = std::mem::replace(&mut self.snapshot, snapshot);

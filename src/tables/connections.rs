@@ -71,6 +71,7 @@ pub mod flags {
 
 /// What identifies a packet's connection: the packet's own source and destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(C)]
 pub struct Key<A> {
     pub source: A,
     pub destination: A,
@@ -170,15 +171,15 @@ impl<A: Address> Conn<A> {
     /// Whether a packet with these addresses and ports is the client's.
     #[inline(always)]
     fn is_from_client(&self, key: &Key<A>) -> bool {
-        let addresses = (self.client == key.source) & (self.virt == key.destination);
-        addresses & (ports(self.client_port, self.virtual_port) == key.ports)
+        A::are_same([self.client, self.virt], [key.source, key.destination])
+            && ports(self.client_port, self.virtual_port) == key.ports
     }
 
     /// Whether it is the server's.
     #[inline(always)]
     fn is_from_server(&self, key: &Key<A>) -> bool {
-        let addresses = (self.server == key.source) & (self.client == key.destination);
-        addresses & (ports(self.server_port, self.client_port) == key.ports)
+        A::are_same([self.server, self.client], [key.source, key.destination])
+            && ports(self.server_port, self.client_port) == key.ports
     }
 
     fn in_use(&self) -> bool {
@@ -198,16 +199,14 @@ impl Guess {
 }
 
 /// The slab, as the wheel sees it.
-struct Slab<A: Address>(Mapping<Conn<A>>);
-
-impl<A: Address> Timed for Slab<A> {
+impl<A: Address> Timed for [Conn<A>] {
     #[inline(always)]
     fn timer(&mut self, id: u32) -> &mut Timer {
-        &mut self.0[id as usize].timer
+        &mut self[id as usize].timer
     }
     #[inline(always)]
     fn prefetch(&self, id: u32) {
-        prefetch(&self.0[id as usize]);
+        prefetch(&self[id as usize]);
     }
 }
 
@@ -232,7 +231,7 @@ pub enum Due {
 
 /// Connections of one family on one worker.
 pub struct Connections<A: Address> {
-    slab: Slab<A>,
+    slab: Mapping<Conn<A>>,
     index: Index,
     wheel: Wheel,
     seeds: [u64; 4],
@@ -262,7 +261,7 @@ impl<A: Address> Connections<A> {
     }
 
     fn over(slab: Mapping<Conn<A>>, index: Index, seeds: [u64; 4], now: Tick) -> Self {
-        Self { slab: Slab(slab), index, wheel: Wheel::new(now), seeds, free: 0, fresh: 1, len: 0, without_port: 0 }
+        Self { slab, index, wheel: Wheel::new(now), seeds, free: 0, fresh: 1, len: 0, without_port: 0 }
     }
 
     pub fn len(&self) -> u32 {
@@ -274,12 +273,12 @@ impl<A: Address> Connections<A> {
     }
 
     pub fn capacity(&self) -> u32 {
-        self.slab.0.len() as u32 - 1
+        self.slab.len() as u32 - 1
     }
 
     /// Where the entries and the index lie.
     pub fn areas(&self) -> [Area; 2] {
-        [self.slab.0.area(), self.index.area()]
+        [self.slab.area(), self.index.area()]
     }
 
     #[inline(always)]
@@ -298,7 +297,7 @@ impl<A: Address> Connections<A> {
     #[inline(always)]
     pub fn guess(&self, hash: u64) -> Guess {
         let handle = self.index.guess(hash);
-        self.slab.0.prefetch((handle & !OUT) as usize);
+        self.slab.prefetch((handle & !OUT) as usize);
         Guess(handle)
     }
 
@@ -314,27 +313,10 @@ impl<A: Address> Connections<A> {
         if guess.0 != 0 && self.is_key_of(guess.0, key) { Some(split(guess.0)) } else { self.find_hashed(key, hash) }
     }
 
-    /// Third stage for packets that want nothing special: the connection that was guessed, if it is the right one, no
-    /// template, and has none of the flags `uncommon`.
+    /// Third stage for packets that want nothing special.
     #[inline(always)]
-    pub fn confirm_guess(&mut self, guess: Guess, key: &Key<A>, uncommon: u16) -> Option<(&mut Conn<A>, Direction)> {
-        let (id, direction) = split(guess.0);
-        let conn = self.slab.0.get_mut(id.0 as usize)?;
-        let is_it = match direction {
-            Direction::In => conn.is_from_client(key),
-            Direction::Out => conn.is_from_server(key),
-        };
-        if is_it && u32::from(conn.protocol) == key.kind && !conn.has(uncommon | flags::TEMPLATE) {
-            Some((conn, direction))
-        } else {
-            None
-        }
-    }
-
-    /// Files a connection that was guessed right anew: its [timer](Timer::set) asks for it.
-    #[cold]
-    pub fn refile_guess(&mut self, guess: Guess) {
-        self.wheel.deadline_changed(&mut self.slab, split(guess.0).0.0);
+    pub fn entries(&mut self) -> Entries<'_, A> {
+        Entries { slab: &mut self.slab, wheel: &mut self.wheel }
     }
 
     /// A look-up at once, for packets that are not one of a burst.
@@ -348,19 +330,19 @@ impl<A: Address> Connections<A> {
 
     #[inline(always)]
     fn is_key_of(&self, handle: u32, key: &Key<A>) -> bool {
-        let conn = &self.slab.0[(handle & !OUT) as usize];
+        let conn = &self.slab[(handle & !OUT) as usize];
         let is_it = if handle & OUT == 0 { conn.is_from_client(key) } else { conn.is_from_server(key) };
         is_it && conn.kind() == key.kind
     }
 
     #[inline(always)]
     pub fn get(&self, id: ConnId) -> &Conn<A> {
-        &self.slab.0[id.0 as usize]
+        &self.slab[id.0 as usize]
     }
 
     #[inline(always)]
     pub fn get_mut(&mut self, id: ConnId) -> &mut Conn<A> {
-        &mut self.slab.0[id.0 as usize]
+        &mut self.slab[id.0 as usize]
     }
 
     /// Takes a connection in; its timer starts with its `timeout`. Both its keys must be new. With `control`, it counts
@@ -380,8 +362,8 @@ impl<A: Address> Connections<A> {
             self.give_back(id);
             return Err(Full);
         }
-        self.slab.0[id as usize] = conn;
-        self.wheel.file(&mut self.slab, id);
+        self.slab[id as usize] = conn;
+        self.wheel.file(&mut *self.slab, id);
         self.count_controlled(conn.control);
         self.without_port += u32::from(conn.has(flags::NO_CLIENT_PORT));
         Ok(ConnId(id))
@@ -391,16 +373,16 @@ impl<A: Address> Connections<A> {
     fn take_entry(&mut self) -> Option<u32> {
         let id = if self.free != 0 {
             std::mem::replace(&mut self.free, 0)
-        } else if (self.fresh as usize) < self.slab.0.len() {
+        } else if (self.fresh as usize) < self.slab.len() {
             self.fresh += 1;
             self.fresh - 1
         } else {
             return None;
         };
-        let Conn { timer: Timer { next, .. }, control: third, .. } = self.slab.0[id as usize];
+        let Conn { timer: Timer { next, .. }, control: third, .. } = self.slab[id as usize];
         if next != 0 {
             self.free = next;
-            prefetch(&self.slab.0[third as usize]);
+            prefetch(&self.slab[third as usize]);
         }
         self.len += 1;
         Some(id)
@@ -409,25 +391,25 @@ impl<A: Address> Connections<A> {
     /// Restarts the timer with this timeout. A deadline that only moves away costs two stores.
     #[inline(always)]
     pub fn touch(&mut self, id: ConnId, timeout: u32, now: Tick) {
-        let conn = &mut self.slab.0[id.0 as usize];
+        let conn = &mut self.slab[id.0 as usize];
         conn.timeout = timeout;
         conn.timer.deadline = now.plus(timeout);
-        self.wheel.deadline_changed(&mut self.slab, id.0);
+        self.wheel.deadline_changed(&mut *self.slab, id.0);
     }
 
     /// Sets the deadline alone.
     pub fn set_deadline(&mut self, id: ConnId, deadline: Tick) {
         self.get_mut(id).timer.deadline = deadline;
-        self.wheel.deadline_changed(&mut self.slab, id.0);
+        self.wheel.deadline_changed(&mut *self.slab, id.0);
     }
 
     /// The next connection whose deadline has passed, out of the wheel but still in the table: the caller removes it
     /// ([`Connections::remove_unlinked`]) or files it again.
     #[inline]
     pub fn next_due(&mut self, now: Tick) -> Due {
-        let Some(id) = self.wheel.next_due(&mut self.slab, now) else { return Due::Nothing };
-        if now.is_before(self.slab.0[id as usize].timer.deadline) {
-            self.wheel.file(&mut self.slab, id);
+        let Some(id) = self.wheel.next_due(&mut *self.slab, now) else { return Due::Nothing };
+        if now.is_before(self.slab[id as usize].timer.deadline) {
+            self.wheel.file(&mut *self.slab, id);
             return Due::Later;
         }
         Due::Now(ConnId(id))
@@ -436,7 +418,7 @@ impl<A: Address> Connections<A> {
     /// Files a connection that [`Connections::next_due`] has handed out again, due after `ticks`.
     pub fn file_again(&mut self, id: ConnId, now: Tick, ticks: u32) {
         self.get_mut(id).timer.deadline = now.plus(ticks);
-        self.wheel.file(&mut self.slab, id.0);
+        self.wheel.file(&mut *self.slab, id.0);
     }
 
     /// Entries from here on have never been used.
@@ -446,7 +428,7 @@ impl<A: Address> Connections<A> {
 
     /// What is in an entry, if anything is.
     pub fn at(&self, id: u32) -> Option<&Conn<A>> {
-        self.slab.0.get(id as usize).filter(|conn| conn.in_use())
+        self.slab.get(id as usize).filter(|conn| conn.in_use())
     }
 
     /// Connections from entry `cursor` on, for listings: looks at `look_at` entries at most, and says where to go on,
@@ -455,13 +437,49 @@ impl<A: Address> Connections<A> {
         let cursor = cursor.max(1);
         let end = cursor.saturating_add(look_at).min(self.fresh);
         for id in cursor..end {
-            let conn = &self.slab.0[id as usize];
+            let conn = &self.slab[id as usize];
             if conn.in_use() {
                 see(ConnId(id), conn);
             }
         }
         if end >= self.fresh { 0 } else { end }
     }
+}
+
+/// The connections of a table, where they have been [guessed](Connections::guess).
+pub struct Entries<'a, A> {
+    slab: &'a mut [Conn<A>],
+    wheel: &'a mut Wheel,
+}
+
+impl<A: Address> Entries<'_, A> {
+    /// The connection that was guessed, if it is the right one, no template, and has none of the flags `uncommon`.
+    #[inline(always)]
+    pub fn confirm(&mut self, guess: Guess, key: &Key<A>, uncommon: u16) -> Option<(&mut Conn<A>, Direction)> {
+        let (id, direction) = split(guess.0);
+        let conn = self.slab.get_mut(id.0 as usize)?;
+        let is_it = match direction {
+            Direction::In => conn.is_from_client(key),
+            Direction::Out => conn.is_from_server(key),
+        };
+        if is_it && u32::from(conn.protocol) == key.kind && !conn.has(uncommon | flags::TEMPLATE) {
+            Some((conn, direction))
+        } else {
+            std::hint::cold_path();
+            None
+        }
+    }
+
+    /// Files a connection that was guessed right anew: its [timer](Timer::set) asks for it.
+    #[inline(always)]
+    pub fn refile(&mut self, guess: Guess) {
+        refile(self.wheel, self.slab, split(guess.0).0);
+    }
+}
+
+#[cold]
+fn refile<A: Address>(wheel: &mut Wheel, slab: &mut [Conn<A>], id: ConnId) {
+    wheel.deadline_changed(slab, id.0);
 }
 
 #[inline(always)]

@@ -68,7 +68,7 @@ impl Wheel {
 
     /// Files an entry that is in no list.
     #[inline]
-    pub fn file(&mut self, entries: &mut impl Timed, id: u32) {
+    pub fn file(&mut self, entries: &mut (impl Timed + ?Sized), id: u32) {
         let deadline = entries.timer(id).deadline;
         let list = self.list_for(deadline, id);
         let head = std::mem::replace(&mut self.heads[list as usize], id);
@@ -90,7 +90,7 @@ impl Wheel {
     }
 
     /// Takes an entry out of its list.
-    pub fn unlink(&mut self, entries: &mut impl Timed, id: u32) {
+    pub fn unlink(&mut self, entries: &mut (impl Timed + ?Sized), id: u32) {
         let Timer { next, prev, .. } = *entries.timer(id);
         if prev & FIRST != 0 {
             self.heads[(prev & !FIRST) as usize] = next;
@@ -104,7 +104,7 @@ impl Wheel {
 
     /// To be called when an entry's deadline has changed: only an earlier one needs work now.
     #[inline(always)]
-    pub fn deadline_changed(&mut self, entries: &mut impl Timed, id: u32) {
+    pub fn deadline_changed(&mut self, entries: &mut (impl Timed + ?Sized), id: u32) {
         let timer = *entries.timer(id);
         if timer.deadline.is_before(timer.filed) {
             self.refile(entries, id);
@@ -112,7 +112,7 @@ impl Wheel {
     }
 
     #[cold]
-    fn refile(&mut self, entries: &mut impl Timed, id: u32) {
+    fn refile(&mut self, entries: &mut (impl Timed + ?Sized), id: u32) {
         self.unlink(entries, id);
         self.file(entries, id);
     }
@@ -120,7 +120,7 @@ impl Wheel {
     /// The next entry the wheel has to look at, taken out of its list; `None` when it has caught up with `now`.
     /// The caller files it again if its deadline is still to come.
     #[inline]
-    pub fn next_due(&mut self, entries: &mut impl Timed, now: Tick) -> Option<u32> {
+    pub fn next_due(&mut self, entries: &mut (impl Timed + ?Sized), now: Tick) -> Option<u32> {
         while !now.is_before(self.now) {
             if let Some(id) = self.take_first(entries) {
                 return Some(id);
@@ -140,7 +140,7 @@ impl Wheel {
         (self.level * SLOTS + (self.now.0 >> (self.level * BITS) & (SLOTS - 1))) * LANES
     }
 
-    fn take_first(&mut self, entries: &mut impl Timed) -> Option<u32> {
+    fn take_first(&mut self, entries: &mut (impl Timed + ?Sized)) -> Option<u32> {
         let slot = self.slot();
         for _ in 0..LANES {
             let list = (slot + self.lane) as usize;
@@ -159,11 +159,11 @@ impl Wheel {
         None
     }
 
-    fn head_changed(&mut self, entries: &mut impl Timed, id: u32, list: u32) {
+    fn head_changed(&mut self, entries: &mut (impl Timed + ?Sized), id: u32, list: u32) {
         entries.timer(id).prev = FIRST | list;
     }
 
-    fn prefetch_slot(&self, entries: &impl Timed) {
+    fn prefetch_slot(&self, entries: &(impl Timed + ?Sized)) {
         let slot = self.slot() as usize;
         for &id in &self.heads[slot..slot + LANES as usize] {
             if id != 0 {

@@ -18,6 +18,8 @@ pub trait Address: FromZeros + Copy + Eq + Hash + Debug + Default + Send + Sync 
     fn to_ip(self) -> IpAddr;
     /// `None` for an address of the other family.
     fn from_ip(ip: IpAddr) -> Option<Self>;
+    /// Whether both are the same, with as few comparisons as may be.
+    fn are_same(a: [Self; 2], b: [Self; 2]) -> bool;
     /// Both addresses of a flow mixed with two seeds into one word.
     fn mix(source: Self, destination: Self, seeds: [u64; 4]) -> u64;
 }
@@ -41,6 +43,14 @@ impl Ip4 {
     #[inline(always)]
     pub fn octets(self) -> [u8; 4] {
         self.0.to_ne_bytes()
+    }
+}
+
+impl Ip4 {
+    /// Two addresses that follow each other in a packet, read as one word whose first byte is the lowest.
+    #[inline(always)]
+    pub fn pair_of(word: u64) -> [Self; 2] {
+        [Self((word as u32).to_le()), Self(((word >> 32) as u32).to_le())]
     }
 }
 
@@ -71,6 +81,11 @@ impl Address for Ip4 {
             IpAddr::V4(v4) => Some(v4.into()),
             IpAddr::V6(_) => None,
         }
+    }
+    #[inline(always)]
+    fn are_same(a: [Self; 2], b: [Self; 2]) -> bool {
+        let word = |[low, high]: [Self; 2]| u64::from(high.0) << 32 | u64::from(low.0);
+        word(a) == word(b)
     }
     #[inline(always)]
     fn mix(source: Self, destination: Self, seeds: [u64; 4]) -> u64 {
@@ -131,6 +146,10 @@ impl Address for Ip6 {
             IpAddr::V4(_) => None,
             IpAddr::V6(v6) => Some(v6.into()),
         }
+    }
+    #[inline(always)]
+    fn are_same(a: [Self; 2], b: [Self; 2]) -> bool {
+        a[0].0 == b[0].0 && a[1].0 == b[1].0
     }
     #[inline(always)]
     fn mix(source: Self, destination: Self, seeds: [u64; 4]) -> u64 {

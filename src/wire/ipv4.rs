@@ -170,16 +170,18 @@ impl Ipv4Header {
         self.flags_fragment = U16::new(flags | ((offset / 8) as u16 & OFFSET_MASK));
     }
 
-    /// One hop: the TTL, which is not 0, and the checksum with it (RFC 1624 and RFC 1141; a wrong one stays wrong).
+    /// One hop: the TTL, which is not 0, and the checksum with it (RFC 1624 and RFC 1141; a wrong one stays wrong). Both
+    /// are in one word, in which they change at once.
     #[inline]
     pub fn decrement_ttl(&mut self) {
-        self.ttl = self.ttl.wrapping_sub(1);
-        // what adding `Delta::TTL_DECREMENT` to the complement comes to
-        let one = u16::from_ne_bytes([1, 0]);
-        let old = u16::from_ne_bytes(self.checksum.to_bytes());
-        let (new, carry) = old.overflowing_add(one);
-        let carry = carry | (new == u16::MAX);
-        self.checksum = U16::from_bytes(new.wrapping_add(carry.into()).to_ne_bytes());
+        let Some(bytes) = self.as_mut_bytes().get_mut(8..).and_then(|bytes| bytes.first_chunk_mut::<4>()) else {
+            return;
+        };
+        let word = u32::from_le_bytes(*bytes);
+        // one less below, one more above: what adding `Delta::TTL_DECREMENT` to the complement comes to, a carry included
+        let (sum, carry) = word.overflowing_add((1 << 16) - 1);
+        let carry = carry | (sum >= 0xffff << 16);
+        *bytes = sum.wrapping_add(u32::from(carry) << 16).to_le_bytes();
     }
 
     /// For a header without options; see [`fill_checksum`] for one with.

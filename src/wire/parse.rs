@@ -91,6 +91,12 @@ fn word_at<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..].first_chunk().copied().unwrap_or_default())
 }
 
+/// Four bytes, the first one lowest.
+#[inline(always)]
+fn half_at<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..].first_chunk().copied().unwrap_or_default())
+}
+
 /// A word with these bytes, each with its place, and zeros.
 const fn bytes_of(bytes: &[(usize, u8)]) -> u64 {
     let (mut word, mut i) = (0, 0);
@@ -122,73 +128,104 @@ pub fn parse_into(head: &[u8], frame_len: usize, parsed: &mut Parsed) -> Result<
     }
 }
 
-/// What there is to know of a plain packet: one with a TCP or UDP header right behind a fixed IP header, both whole, in
-/// an untagged frame. Nearly every packet is one, so they are looked at without detours.
+/// What there is to know of a plain packet: one with a TCP or UDP header right behind a fixed IP header, both whole.
+/// Nearly every packet is one, so those in untagged frames are looked at without detours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plain<A> {
     pub from: A,
     pub to: A,
     /// As in [`Parsed`].
     pub ports: u32,
-    /// Bytes of the IP packet, its header included.
-    pub ip_len: u16,
     pub protocol: u8,
+    pub facts: Facts,
+}
+
+/// Of a plain packet what its connection's key does not say. The default is of one that is not plain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// As in [`Parsed`]; `l3` is 0 of a packet that is not plain.
+    pub ip_len: u16,
+    pub l3: u8,
     pub tcp_flags: u8,
 }
 
-impl<A: Ip> Plain<A> {
-    /// As [`Parsed::frame_len`].
-    #[inline(always)]
-    pub fn frame_len(&self) -> usize {
-        ETHERNET_LEN + usize::from(self.ip_len)
+impl Facts {
+    /// Of a packet about which everything is known.
+    pub fn of(parsed: &Parsed) -> Self {
+        let Parsed { ip_len, l3, tcp_flags, .. } = *parsed;
+        Self { ip_len, l3, tcp_flags }
     }
 
-    /// The same as [`parse_into`] says of the packet.
     #[inline(always)]
-    pub fn to_parsed(self) -> Parsed {
-        let Self { ports, ip_len, protocol, tcp_flags, .. } = self;
-        let (l3, l4) = (ETHERNET_LEN as u8, (ETHERNET_LEN + A::Header::LEN) as u16);
+    pub fn is_plain(self) -> bool {
+        self.l3 != 0
+    }
+
+    /// Whether the frame has no VLAN tag.
+    #[inline(always)]
+    pub fn is_untagged(self) -> bool {
+        usize::from(self.l3) == ETHERNET_LEN
+    }
+
+    /// As [`Parsed::frame_len`].
+    #[inline(always)]
+    pub fn frame_len(self) -> usize {
+        usize::from(self.l3) + usize::from(self.ip_len)
+    }
+
+    /// The same as [`parse_into`] says of the packet, which is in an untagged frame.
+    #[inline(always)]
+    pub fn to_parsed<A: Ip>(self, protocol: u8, ports: u32) -> Parsed {
+        let Self { ip_len, l3, tcp_flags } = self;
+        let l4 = u16::from(l3) + A::Header::LEN as u16;
         let state_flags = if A::IS_V6 { tcp_flags } else { 0 };
         Parsed { kind: A::KIND, vlan: 0, l3, protocol, l4, ip_len, tcp_flags, state_flags, fragment: false, ports }
     }
 }
 
-/// [`Plain`] of an IPv4 packet; `None` for all others, which [`parse_into`] knows more about.
+/// [`Plain`] of an IPv4 packet in an untagged frame; `None` for all others, which [`parse_into`] knows more about.
 #[inline(always)]
 pub fn plain_v4(head: &[u8], frame_len: usize) -> Option<Plain<Ip4>> {
-    const L4: usize = ETHERNET_LEN + ipv4::HEADER_LEN;
-    // of the words from byte 8 and byte 16 on, what must be as in any plain packet
-    const TYPE_AND_LENGTH: [u64; 2] =
-        [bytes_of(&[(4, 0x08), (5, 0x00), (6, 0x45)]), bytes_of(&[(4, 0xff), (5, 0xff), (6, 0xff)])];
-    const FRAGMENT: u64 = bytes_of(&[(4, (FRAGMENT_MASK >> 8) as u8), (5, FRAGMENT_MASK as u8)]);
+    const L3: usize = ETHERNET_LEN;
+    const L4: usize = L3 + ipv4::HEADER_LEN;
+    // of the header's first word, what is the same in all plain packets: version and length, and that they are whole
+    const HEADER: u64 = bytes_of(&[(0, 0x45)]);
+    const HEADER_MASK: u64 = bytes_of(&[(0, 0xff), (6, (FRAGMENT_MASK >> 8) as u8), (7, FRAGMENT_MASK as u8)]);
     let start = head.first_chunk::<{ L4 + TCP_LEN }>()?;
-    let (to_type, to_protocol) = (word_at(start, 8), word_at(start, 16));
-    if (to_type ^ TYPE_AND_LENGTH[0]) & TYPE_AND_LENGTH[1] | to_protocol & FRAGMENT != 0 {
+    let first = word_at(start, L3);
+    if first & HEADER_MASK != HEADER || u16_at(start, 12) != ethertype::IPV4 {
+        std::hint::cold_path();
         return None;
     }
-    let ip_len = (to_protocol as u16).swap_bytes();
-    let protocol = (to_protocol >> 56) as u8;
-    let (tcp_flags, len) = match protocol {
-        TCP => (start[L4 + TCP_FLAGS_AT], TCP_LEN),
-        UDP => (0, UDP_LEN),
-        _ => return None,
+    let ip_len = ((first >> 16) as u16).swap_bytes();
+    let protocol = start[L3 + 9];
+    let (tcp_flags, len) = if protocol == TCP {
+        (start[L4 + TCP_FLAGS_AT], TCP_LEN)
+    } else if protocol == UDP {
+        (0, UDP_LEN)
+    } else {
+        std::hint::cold_path();
+        return None;
     };
-    let end = ETHERNET_LEN + usize::from(ip_len);
+    let end = L3 + usize::from(ip_len);
     if end > frame_len || end < L4 + len {
+        std::hint::cold_path();
         return None;
     }
     // as in `checksum_is_right`, with carries that come back
-    let (sum, carry) = word_at(start, 14).overflowing_add(word_at(start, 22));
-    let ports = word_at(start, 30);
-    let (sum, carry) = sum.overflowing_add((ports & 0xffff_ffff) + u64::from(carry));
+    let addresses = word_at(start, L3 + 12);
+    let (sum, carry) = first.overflowing_add(addresses);
+    let (sum, carry) = sum.overflowing_add(u64::from(half_at(start, L3 + 8)) + u64::from(carry));
     if !(sum + u64::from(carry)).is_multiple_of(0xffff) {
+        std::hint::cold_path();
         return None;
     }
-    let [from, to] = [Ip4::read(&start[26..30]), Ip4::read(&start[30..34])];
-    Some(Plain { from, to, ports: (ports >> 32) as u32, ip_len, protocol, tcp_flags })
+    let [from, to] = Ip4::pair_of(addresses);
+    let facts = Facts { ip_len, l3: L3 as u8, tcp_flags };
+    Some(Plain { from, to, ports: half_at(start, L4).to_le(), protocol, facts })
 }
 
-/// [`Plain`] of an IPv6 packet without extension headers.
+/// [`Plain`] of an IPv6 packet without extension headers in an untagged frame.
 #[inline(always)]
 pub fn plain_v6(head: &[u8], frame_len: usize) -> Option<Plain<Ip6>> {
     const L4: usize = ETHERNET_LEN + HEADER_LEN;
@@ -202,13 +239,13 @@ pub fn plain_v6(head: &[u8], frame_len: usize) -> Option<Plain<Ip6>> {
     if !(is_tcp || start[20] == UDP) || end > frame_len || end < L4 + if is_tcp { TCP_LEN } else { UDP_LEN } {
         return None;
     }
+    let tcp_flags = if is_tcp { start[L4 + TCP_FLAGS_AT] } else { 0 };
     Some(Plain {
         from: Ip6::read(&start[22..38]),
         to: Ip6::read(&start[38..54]),
-        ports: u32::from_ne_bytes([start[L4], start[L4 + 1], start[L4 + 2], start[L4 + 3]]),
-        ip_len,
+        ports: half_at(start, L4).to_le(),
         protocol: start[20],
-        tcp_flags: if is_tcp { start[L4 + TCP_FLAGS_AT] } else { 0 },
+        facts: Facts { ip_len, l3: ETHERNET_LEN as u8, tcp_flags },
     })
 }
 
@@ -426,8 +463,10 @@ mod tests {
 
     /// [`Plain`] says what parsing in full says, or nothing.
     fn assert_plain_agrees(bytes: &[u8]) -> bool {
-        let plain = plain_v4(bytes, bytes.len()).map(Plain::to_parsed);
-        let plain = plain.or_else(|| plain_v6(bytes, bytes.len()).map(Plain::to_parsed));
+        let parsed = |plain: Plain<Ip4>| plain.facts.to_parsed::<Ip4>(plain.protocol, plain.ports);
+        let parsed_v6 = |plain: Plain<Ip6>| plain.facts.to_parsed::<Ip6>(plain.protocol, plain.ports);
+        let plain = plain_v4(bytes, bytes.len()).map(parsed);
+        let plain = plain.or_else(|| plain_v6(bytes, bytes.len()).map(parsed_v6));
         assert!(plain.is_none() || plain == parse(bytes, bytes.len()).ok(), "{plain:?}: {bytes:02x?}");
         plain.is_some()
     }

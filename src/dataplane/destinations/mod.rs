@@ -8,7 +8,10 @@ use super::path::Path;
 use super::peers::Peers;
 use super::real_servers::{Place, RealServers};
 use crate::model::limits::{DESTINATIONS_MAX, SERVICES_MAX};
-use crate::model::{Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutsId, Tunnel};
+use crate::model::state::TcpState;
+use crate::model::{
+    Departures, DestCounters, DestId, Destination, Forward, ServiceId, Time, TimeoutSets, TimeoutsId, Tunnel,
+};
 use crate::tables::memory::{Area, Mapping, NoMemory, Zeroed, prefetch};
 use crate::tables::neighbours::NeighbourId;
 use ranked::Coming;
@@ -258,15 +261,16 @@ impl Destinations {
 
     /// Whether packets of its connections can go the common path in this epoch of the network.
     #[inline(always)]
-    pub fn has_path(&self, id: DestId, epoch: u64) -> bool {
+    pub fn has_path(&self, id: DestId, epoch: u32) -> bool {
         self.paths.get(id.index()).is_some_and(|path| path.is_of(epoch))
     }
 
     /// From now on they can.
-    pub fn set_path(&mut self, id: DestId, path: Path) {
+    pub fn set_path(&mut self, id: DestId, path: Path, timeouts: &TimeoutSets) {
         if let (Some(state), Some(of)) = (self.states.get(id.index()), self.paths.get_mut(id.index())) {
             *of = path;
             of.timeouts = state.timeouts;
+            of.established = timeouts.get(state.timeouts).tcp[TcpState::Established as usize];
         }
     }
 

@@ -130,16 +130,18 @@ pub(in crate::dataplane) fn rewrite_plain<A: Family>(
     port: [u8; 2],
 ) -> bool {
     let Some((ip, transport)) = A::Header::split_mut(ip) else { return false };
+    // the hop first: it reads more at once than the checksum, which is just being written otherwise
     if protocol == TCP {
         let Some(tcp) = TcpHeader::of_mut(transport) else { return false };
+        ip.take_hop();
         let delta = swap_end::<A>(ip, &mut tcp.ports, end, address, port);
         delta.apply(&mut tcp.checksum);
     } else {
         let Some(udp) = UdpHeader::of_mut(transport).filter(|udp| udp.has_checksum()) else { return false };
+        ip.take_hop();
         let delta = swap_end::<A>(ip, &mut udp.ports, end, address, port);
         delta.apply_udp(&mut udp.checksum);
     }
-    ip.take_hop();
     true
 }
 

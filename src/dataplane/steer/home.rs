@@ -21,7 +21,7 @@ impl<F: Frame> Director<F> {
         let mut recent = Recent::default();
         for packet in packets {
             packet.home = None;
-            if is_simple && packet.plain && !packet.guess.is_some() && connections.is_absent(packet.hash) {
+            if is_simple && packet.plain.is_plain() && !packet.guess.is_some() && connections.is_absent(packet.hash) {
                 let claim = steering.claim_as_recent(&packet.key, &mut recent);
                 packet.home = claim.map(|claim| {
                     let home = steering.owners(&claim).now;

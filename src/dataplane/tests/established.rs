@@ -3,7 +3,8 @@
 use super::lab::*;
 use super::packets::*;
 use crate::dataplane::vec_frame::VecFrame;
-use crate::model::{DropReason, Forward, PortId, Protocol, Tunnel};
+use crate::model::state::TcpState;
+use crate::model::{DropReason, Forward, PortId, Protocol, Tick, Tunnel};
 use arrayvec::ArrayVec;
 use proptest::prelude::*;
 use std::net::SocketAddrV4;
@@ -20,6 +21,8 @@ enum Step {
     Remove(usize),
     Revive(usize),
     Mtu(u16),
+    /// How many seconds established connections last.
+    Timeouts(u32),
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +76,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..6_usize).prop_map(Step::Remove),
         1 => (0..6_usize).prop_map(Step::Revive),
         1 => prop_oneof![Just(1500_u16), Just(1400)].prop_map(Step::Mtu),
+        1 => (1..900_u32).prop_map(Step::Timeouts),
     ]
 }
 
@@ -154,6 +158,10 @@ impl Play {
                 self.lab.revive(self.dests[*dest]);
             }
             Step::Mtu(mtu) => self.lab.network(|n| n.interfaces.iter_mut().for_each(|i| i.mtu = *mtu)),
+            Step::Timeouts(seconds) => self.lab.timeouts(|timeouts| {
+                timeouts.tcp[TcpState::Established as usize] = seconds * Tick::PER_S;
+                timeouts.udp = (seconds + 1) * Tick::PER_S;
+            }),
             _ => {}
         }
         if !matches!(step, Step::Packets(_) | Step::Wait(_)) {

@@ -18,13 +18,13 @@ where
 
     pub(super) fn count_controlled(&mut self, controller: u32) {
         if controller != 0 {
-            self.slab.0[controller as usize].controlled += 1;
+            self.slab[controller as usize].controlled += 1;
         }
     }
 
     pub(super) fn uncount_controlled(&mut self, controller: u32) {
         if controller != 0 {
-            let controlled = &mut self.slab.0[controller as usize].controlled;
+            let controlled = &mut self.slab[controller as usize].controlled;
             debug_assert!(*controlled > 0, "a controller stays in its entry as long as it controls any");
             *controlled = controlled.saturating_sub(1);
         }

@@ -15,7 +15,7 @@ pub struct Removal {
 impl<A: Address> Connections<A> {
     /// Removes a connection that is in the wheel and controls none.
     pub fn remove(&mut self, id: ConnId) -> Conn<A> {
-        self.wheel.unlink(&mut self.slab, id.0);
+        self.wheel.unlink(&mut *self.slab, id.0);
         self.remove_unlinked(self.removal(id))
     }
 
@@ -57,19 +57,19 @@ impl<A: Address> Connections<A> {
     }
 
     pub(super) fn give_back(&mut self, id: u32) {
-        let entry = &mut self.slab.0[id as usize];
+        let entry = &mut self.slab[id as usize];
         *entry = Conn::default();
         entry.timer.next = self.free;
         self.free = id;
         let [_, second] = self.behind(id);
         let [third, _] = self.behind(second);
-        self.slab.0[id as usize].control = third;
+        self.slab[id as usize].control = third;
         self.len -= 1;
     }
 
     /// The two free entries behind one; 0 is behind the last, and behind itself.
     fn behind(&self, id: u32) -> [u32; 2] {
-        let next = |id: u32| self.slab.0[id as usize].timer.next;
+        let next = |id: u32| self.slab[id as usize].timer.next;
         [next(id), next(next(id))]
     }
 }

@@ -34,6 +34,7 @@ use crate::tables::memory::NoMemory;
 use crate::tables::names::{NAMES_MAX, Names};
 use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
+use crate::wire::ethernet::ethertype;
 use crate::wire::ip::{Ip, IpHeader};
 use crate::wire::ip_protocol::{AH, ESP, SCTP, TCP, UDP};
 use crate::wire::parse::{Facts, Kind, Malformed, Parsed, Plain, parse_into};
@@ -360,6 +361,11 @@ impl<F: Frame> Director<F> {
 
     #[cold]
     fn parse<A: Family>(&self, frame: &mut F, packet: &mut Packet<A>) -> Result<(), DropReason> {
+        if !A::IS_V6 && frame.head().get(12..14) == Some(&ethertype::IPV6.to_be_bytes()) {
+            // its own turn comes
+            packet.parsed.kind = Kind::Ipv6;
+            return Ok(());
+        }
         match parse_into(frame.head(), frame.len(), &mut packet.parsed) {
             Ok(()) => {}
             Err(Malformed::Truncated) => parse_again(frame, &mut packet.parsed)?,

@@ -185,7 +185,8 @@ impl<A: Family, F: Frame> Common<'_, A, F> {
     /// One packet: sent on, or given back as it was.
     #[inline(always)]
     fn pass(&mut self, mut frame: F, packet: &Packet<A>, out: &mut impl Outlet<F>) -> Result<(), F> {
-        if !packet.plain.is_plain() {
+        // whose connection is elsewhere is known at once: every other packet's may be
+        if !packet.plain.is_plain() || !packet.guess.is_some() {
             return uncommon(frame);
         }
         let found = self.entries.confirm(packet.guess, &packet.key, UNCOMMON);

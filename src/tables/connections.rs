@@ -187,7 +187,7 @@ impl<A: Address> Conn<A> {
     }
 }
 
-/// What a bucket's tags say of a key: the handle of the connection that most likely has it, 0 for none.
+/// What a bucket says of a key: the handle of the connection that most likely has it, or 0 when none had it then.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Guess(u32);
 
@@ -301,12 +301,6 @@ impl<A: Address> Connections<A> {
         Guess(handle)
     }
 
-    /// No connection has a key with this hash: there was nothing to guess. False says nothing.
-    #[inline(always)]
-    pub fn is_absent(&self, hash: u64) -> bool {
-        self.index.is_absent(hash)
-    }
-
     /// Third stage: whether the guess was right, else a full search.
     #[inline(always)]
     pub fn confirm(&self, guess: Guess, key: &Key<A>, hash: u64) -> Option<(ConnId, Direction)> {
@@ -330,7 +324,7 @@ impl<A: Address> Connections<A> {
 
     #[inline(always)]
     fn is_key_of(&self, handle: u32, key: &Key<A>) -> bool {
-        let conn = &self.slab[(handle & !OUT) as usize];
+        let Some(conn) = self.slab.get((handle & !OUT) as usize) else { return false };
         let is_it = if handle & OUT == 0 { conn.is_from_client(key) } else { conn.is_from_server(key) };
         is_it && conn.kind() == key.kind
     }

@@ -24,7 +24,7 @@ use super::frame::Frame;
 use super::marks::Headers;
 use super::reassemble::{Fragment, Whole};
 use super::related::{key_of, mirrored};
-use crate::model::{DropReason, InterfaceId, PortId, Protocol, ServiceId, WorkerId};
+use crate::model::{DropReason, InterfaceId, PortCounters, PortId, Protocol, ServiceId, WorkerId};
 use crate::tables::connections::Key;
 use crate::wire::quoted::{Quoted, Tunnelled};
 use std::net::IpAddr;
@@ -119,13 +119,19 @@ impl<F: Frame> Director<F> {
 
     /// Of some packets that came to another worker than theirs: whether the other hash would have it that they are ours.
     /// Where clients are told apart otherwise than by ports, nothing follows: a stranger could choose what comes elsewhere.
+    #[inline(always)]
     fn compare_hashes<A: Family>(&self, port: PortId, claim: &Claim<'_, A>) {
         let counters = self.counters.of_port(port);
         if claim.rule.now == Policy::Connection && counters.elsewhere.get().is_multiple_of(COMPARE_EVERY) {
-            counters.compared.add(1);
-            let is_ours = self.snapshot.steering.owner_by_other_hash(claim) == self.worker;
-            counters.as_other_hash.add(is_ours.into());
+            self.compare_hashes_of(counters, claim);
         }
+    }
+
+    #[cold]
+    fn compare_hashes_of<A: Family>(&self, counters: &PortCounters, claim: &Claim<'_, A>) {
+        counters.compared.add(1);
+        let is_ours = self.snapshot.steering.owner_by_other_hash(claim) == self.worker;
+        counters.as_other_hash.add(is_ours.into());
     }
 
     /// Options are seen to by the packet's owner: what they record is recorded once.

@@ -10,7 +10,7 @@ mod removal;
 
 pub use removal::Removal;
 
-use super::index::Index;
+use super::index::{Index, NOBODYS};
 use super::memory::{Area, Mapping, NoMemory, Zeroed, prefetch};
 use super::wheel::{Timed, Timer, Wheel};
 use crate::model::{DestId, Tick};
@@ -34,6 +34,8 @@ pub enum Direction {
 const OUT: u32 = 1 << 31;
 /// Entries a table can number.
 pub const CAPACITY_MAX: u32 = (1 << 28) - 1;
+// each has two keys, and may be in a bucket that all others passed
+const _: () = assert!(CAPACITY_MAX < NOBODYS / 4);
 
 /// What is particular to a connection.
 pub mod flags {
@@ -512,6 +514,29 @@ mod tests {
         let id = table.insert(dr, Tick(0)).unwrap();
         assert_eq!(table.find(&dr.key_in()), Some((id, Direction::In)));
         assert_eq!(table.find(&dr.key_out()), None, "a DR reply never passes the director");
+    }
+
+    #[test]
+    fn a_hidden_connection_is_not_guessed_whatever_its_bucket_counts() {
+        let (mut guessed, mut nobody) = (0, 0);
+        for seed in 1..300_u64 {
+            let seeds = [7, 21, 35, 49].map(|bits| seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(bits));
+            let mut table = Connections::<Ip4>::new(24, seeds, Tick(0)).unwrap();
+            // in so small a table some find no bucket
+            let ids: Vec<_> = (0..24).filter_map(|client| table.insert(conn(client, true), Tick(0)).ok()).collect();
+            for id in ids {
+                table.hide(id);
+                let conn = *table.get(id);
+                for key in [conn.key_in(), conn.key_out()] {
+                    let hash = table.hash(&key);
+                    let guess = table.guess(hash);
+                    assert_eq!(table.confirm(guess, &key, hash), None);
+                    assert!(table.entries().confirm(guess, &key, 0).is_none());
+                    if guess.is_some() { guessed += 1 } else { nobody += 1 }
+                }
+            }
+        }
+        assert!(guessed > 1000 && nobody > 1000, "{guessed} {nobody}");
     }
 
     #[test]

@@ -13,15 +13,19 @@ pub const SLOTS: usize = 12;
 /// Share of slots that may be in use when the table is full: beyond it the probe sequences grow.
 const LOAD_MAX_PERCENT: usize = 80;
 
-/// Sixteen words. The first one counts the keys that went past this bucket; at the maximum it stays there. The bytes of the
-/// next three are tags, 0 where the slot is free; the other twelve are the tags' handles. So byte and word have the same
-/// number, their *lane*, and what is in no lane at all leads to the count of those that went past.
+/// Sixteen words. The first one counts the keys that went past this bucket: 0, or [`NOBODYS`] and how many; at the maximum it
+/// stays there. The bytes of the next three are tags, 0 where the slot is free; the other twelve are the tags' handles. So byte
+/// and word have the same number, their *lane*, and what is in no lane at all leads to the count of those that went past.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Bucket([u32; LANES]);
 const _: () = assert!(size_of::<Bucket>() == 64);
 
+/// Handles are smaller, but for their uppermost bit.
+pub const NOBODYS: u32 = 1 << 30;
+
 const LANES: usize = 16;
+const PASSED_MAX: u32 = NOBODYS | (NOBODYS - 1);
 /// The lanes that are slots.
 const OF_SLOTS: u32 = (1 << LANES) - (1 << (LANES - SLOTS));
 
@@ -30,10 +34,21 @@ const OF_SLOTS: u32 = (1 << LANES) - (1 << (LANES - SLOTS));
 unsafe impl Zeroed for Bucket {}
 
 impl Bucket {
-    /// How many keys went past it.
+    /// Whether keys went past it.
     #[inline(always)]
-    fn passed(&self) -> u32 {
-        self.0[0]
+    fn is_passed(&self) -> bool {
+        self.0[0] != 0
+    }
+
+    fn pass(&mut self) {
+        self.0[0] = self.0[0].max(NOBODYS).saturating_add(1).min(PASSED_MAX);
+    }
+
+    fn unpass(&mut self) {
+        if self.0[0] != PASSED_MAX {
+            let fewer = self.0[0].saturating_sub(1);
+            self.0[0] = if fewer > NOBODYS { fewer } else { 0 };
+        }
     }
 
     #[inline(always)]
@@ -86,7 +101,7 @@ fn compare([a, b, c, d]: [u32; 4], tag: u8) -> u32 {
     }
 }
 
-/// The index; handles are any `u32`.
+/// The index; a handle is a number below [`NOBODYS`], with or without the uppermost bit.
 pub struct Index {
     buckets: Mapping<Bucket>,
 }
@@ -145,8 +160,8 @@ impl Index {
         self.buckets.prefetch(self.bucket(hash));
     }
 
-    /// The handle that is most likely the key's, or 0 when no key with this hash is here: its first bucket says so. What
-    /// else it may be is any number.
+    /// The handle that is most likely the key's; 0 when no key with this hash is here: its first bucket says so; or a number
+    /// from [`NOBODYS`] on, which says nothing.
     ///
     /// It takes no branch: where several workers share the packets, every other key is another's, nobody foresees which.
     #[inline(always)]
@@ -169,7 +184,7 @@ impl Index {
                 }
                 bits &= bits - 1;
             }
-            if bucket.passed() == 0 {
+            if !bucket.is_passed() {
                 return None;
             }
             self.next(&mut place);
@@ -189,7 +204,7 @@ impl Index {
                 bucket.set(free.trailing_zeros(), place.tag, handle);
                 return true;
             }
-            bucket.0[0] = bucket.0[0].saturating_add(1);
+            bucket.pass();
             if passed + 1 == self.buckets.len() {
                 break;
             }
@@ -214,7 +229,7 @@ impl Index {
                 }
                 bits &= bits - 1;
             }
-            if bucket.passed() == 0 {
+            if !bucket.is_passed() {
                 return false;
             }
             self.next(&mut place);
@@ -226,10 +241,7 @@ impl Index {
     fn unpass(&mut self, hash: u64, count: usize) {
         let mut place = self.place(hash);
         for _ in 0..count {
-            let passed = &mut self.buckets[place.bucket].0[0];
-            if *passed != u32::MAX {
-                *passed = passed.saturating_sub(1);
-            }
+            self.buckets[place.bucket].unpass();
             self.next(&mut place);
         }
     }
@@ -271,12 +283,21 @@ mod tests {
     fn what_is_there_is_never_absent_and_what_is_not_mostly_is() {
         let keys = 50_000_u32;
         let mut index = Index::new(keys as usize).unwrap();
-        (0..keys).for_each(|key| assert!(index.insert(hash(key), key + 1)));
+        // no count of keys that went past is as large
+        let handle = |key: u32| key + 1_000_000;
+        (0..keys).for_each(|key| assert!(index.insert(hash(key), handle(key))));
         assert!((0..keys).all(|key| index.guess(hash(key)) != 0));
-        let right = (0..keys).filter(|key| index.guess(hash(*key)) == key + 1).count();
+        let right = (0..keys).filter(|key| index.guess(hash(*key)) == handle(*key)).count();
         assert!(right > keys as usize * 9 / 10, "{right}");
         let absent = (keys..2 * keys).filter(|key| index.guess(hash(*key)) == 0).count();
         assert!(absent > keys as usize / 2, "{absent}");
+        let (mut of_keys, mut of_nobody) = (0, 0);
+        for guess in (0..2 * keys).map(|key| index.guess(hash(key))).filter(|guess| *guess != 0) {
+            let is_handle = (handle(0)..handle(keys)).contains(&guess);
+            assert!(is_handle || guess >= NOBODYS, "{guess}");
+            if is_handle { of_keys += 1 } else { of_nobody += 1 }
+        }
+        assert!(of_keys > right && of_nobody > 0, "{of_keys} {of_nobody}");
     }
 
     #[test]
@@ -304,7 +325,7 @@ mod tests {
         for key in oracle.into_keys() {
             assert!(index.remove(hash(key), key));
         }
-        assert!(index.buckets.iter().all(|b| b.passed() == 0 && b.matches(0) == OF_SLOTS), "nothing is left behind");
+        assert!(index.buckets.iter().all(|b| !b.is_passed() && b.matches(0) == OF_SLOTS), "nothing is left behind");
     }
 
     #[test]
@@ -316,6 +337,6 @@ mod tests {
         for h in 0..accepted as u32 {
             assert!(index.remove(7 << 40 | 5, h));
         }
-        assert!(index.buckets.iter().all(|b| b.passed() == 0 && b.matches(0) == OF_SLOTS));
+        assert!(index.buckets.iter().all(|b| !b.is_passed() && b.matches(0) == OF_SLOTS));
     }
 }

@@ -15,7 +15,7 @@ use super::path::{Path, TAGGED_LEN, UNTAGGED_LEN};
 use super::steer::home::Others;
 use super::tcp::{self, Side};
 use crate::model::state::TcpState;
-use crate::model::{DestCounters, DestId, PortId, Protocol, Tick, TimeoutSets, TimeoutsId};
+use crate::model::{DestCounters, DestId, Protocol, Tick, TimeoutSets, TimeoutsId};
 use crate::tables::connections::{Conn, ConnId, Direction, Entries, flags};
 use crate::wire::Header;
 use crate::wire::ip::IpHeader;
@@ -52,7 +52,7 @@ struct Common<'a, A: Family, F> {
     ways: Ways<'a, F>,
 }
 
-/// What is needed besides by other methods than direct routing.
+/// What the forwarding methods need besides.
 struct Ways<'a, F> {
     states: &'a [DestState],
     network: &'a NetworkState<F>,
@@ -135,17 +135,11 @@ impl<F: Frame> Director<F> {
         let (Some(path), Some(counters)) = (paths.get(dest.index()), counters.get(dest.index())) else {
             return Err(frame);
         };
-        let mut tunnels = Tunnels { pmtu_disc: self.pmtu_disc, ip_id: &mut self.ip_id };
-        let is_done = path.is_of(epoch)
-            && match conn.flags & (flags::NAT | flags::TUN) {
-                0 => dr(&mut frame, packet, path),
-                flags::NAT => nat_in(&mut frame, packet, conn, path),
-                _ => tunnels.tun(&mut frame, packet, path, states.get(dest.index())),
-            };
-        if !is_done {
+        let tunnels = Tunnels { pmtu_disc: self.pmtu_disc, ip_id: &mut self.ip_id };
+        let mut ways = Ways { states, network: &self.network, tunnels };
+        if !path.is_of(epoch) || !ways.go_in(&mut frame, packet, conn, (path, counters)) {
             return Err(frame);
         }
-        count_in(packet, conn, counters);
         out.transmit(path.port, frame);
         Ok(())
     }
@@ -199,17 +193,11 @@ impl<A: Family, F: Frame> Common<'_, A, F> {
             return uncommon(frame);
         }
         let Some(timeout) = self.timers.timeout(packet, conn, path, direction) else { return uncommon(frame) };
-        let port = if direction == Direction::In && !conn.has(flags::NAT | flags::TUN) {
-            if !dr(&mut frame, packet, path) {
-                return uncommon(frame);
-            }
-            count_in(packet, conn, counters);
-            path.port
-        } else {
-            let mut port = path.port;
-            frame = self.ways.send(frame, packet, (conn, direction), (path, counters), &mut port)?;
-            port
+        let way = match direction {
+            Direction::In => self.ways.go_in(&mut frame, packet, conn, (path, counters)).then_some(path),
+            Direction::Out => self.ways.go_out(&mut frame, packet, conn, (path, counters)),
         };
+        let Some(port) = way.map(|way| way.port) else { return uncommon(frame) };
         conn.timeout = timeout;
         if conn.timer.set(self.now.plus(timeout)) {
             self.entries.refile(packet.guess);
@@ -220,34 +208,47 @@ impl<A: Family, F: Frame> Common<'_, A, F> {
 }
 
 impl<F: Frame> Ways<'_, F> {
-    /// A packet of a NAT or tunnel connection, ready to leave by a port; or given back as it was.
+    /// A client's packet as its connection's method sends it on. False, and nothing changed, when there is more to it.
     #[inline(always)]
-    fn send<A: Family>(
+    fn go_in<A: Family>(
         &mut self,
-        mut frame: F,
+        frame: &mut F,
         packet: &Packet<A>,
-        (conn, direction): (&mut Conn<A>, Direction),
+        conn: &mut Conn<A>,
         (path, counters): (&Path, &DestCounters),
-        port: &mut PortId,
-    ) -> Result<F, F> {
-        if direction == Direction::Out {
-            let way = self.network.path_by_route(packet.key.destination, path.epoch());
-            let Some(way) = way.filter(|way| nat_out(&mut frame, packet, conn, way)) else { return uncommon(frame) };
-            counters.out_packets.add(1);
-            counters.out_bytes.add(packet.plain.ip_len.into());
-            *port = way.port;
-            return Ok(frame);
-        }
-        let is_done = if conn.has(flags::NAT) {
-            nat_in(&mut frame, packet, conn, path)
+    ) -> bool {
+        let is_done = if !conn.has(flags::NAT | flags::TUN) {
+            dr(frame, packet, path)
+        } else if conn.has(flags::NAT) {
+            nat_in(frame, packet, conn, path)
         } else {
-            self.tunnels.tun(&mut frame, packet, path, self.states.get(conn.dest.index()))
+            self.tunnels.tun(frame, packet, path, self.states.get(conn.dest.index()))
         };
-        if !is_done {
-            return uncommon(frame);
+        if is_done {
+            conn.in_packets = conn.in_packets.wrapping_add(1);
+            counters.in_packets.add(1);
+            counters.in_bytes.add(packet.plain.ip_len.into());
         }
-        count_in(packet, conn, counters);
-        Ok(frame)
+        is_done
+    }
+
+    /// A server's packet, and the path that it goes by; `path` is its destination's. `None`, and nothing changed, when there is
+    /// more to it.
+    #[inline(always)]
+    fn go_out<A: Family>(
+        &self,
+        frame: &mut F,
+        packet: &Packet<A>,
+        conn: &Conn<A>,
+        (path, counters): (&Path, &DestCounters),
+    ) -> Option<&Path> {
+        let way = self.network.path_by_route(packet.key.destination, path.epoch())?;
+        if !nat_out(frame, packet, conn, way) {
+            return None;
+        }
+        counters.out_packets.add(1);
+        counters.out_bytes.add(packet.plain.ip_len.into());
+        Some(way)
     }
 }
 
@@ -330,13 +331,6 @@ fn write_behind<A: Family, const L3: usize>(
         path.write(link);
     }
     is_done
-}
-
-#[inline(always)]
-fn count_in<A: Family>(packet: &Packet<A>, conn: &mut Conn<A>, counters: &DestCounters) {
-    conn.in_packets = conn.in_packets.wrapping_add(1);
-    counters.in_packets.add(1);
-    counters.in_bytes.add(packet.plain.ip_len.into());
 }
 
 /// Each of these does what its method does to a packet. False, and nothing changed, when there is more to it.

@@ -3,13 +3,16 @@
 //! It is kept where the packets' connection leads to (a destination, a route) and says for which epoch of the network it
 //! holds; with a newer one it is made anew.
 
+use super::network::LINK_HEADER_LEN_MAX;
 use super::snapshot::Interface;
 use crate::model::{PortId, TimeoutsId};
+use crate::wire::Header;
+use crate::wire::ethernet::EthernetHeader;
 
 const MAC: usize = 6;
 /// Bytes of a link header.
-pub const UNTAGGED_LEN: usize = 14;
-pub const TAGGED_LEN: usize = 18;
+pub const UNTAGGED_LEN: usize = EthernetHeader::LEN;
+pub const TAGGED_LEN: usize = LINK_HEADER_LEN_MAX;
 
 /// Half a cache line: all that a packet of a known connection needs to know of where it goes.
 #[derive(Clone, Copy, Debug, Default)]

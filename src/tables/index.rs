@@ -138,7 +138,7 @@ impl Index {
     /// The upper half of the hash, scaled to the number of buckets.
     #[inline(always)]
     fn bucket(&self, hash: u64) -> usize {
-        (((hash >> 32) * self.buckets.len() as u64) >> 32) as usize
+        self.buckets.index_at((hash >> 32) as u32)
     }
 
     #[inline(always)]
@@ -166,7 +166,7 @@ impl Index {
     /// It takes no branch: where several workers share the packets, every other key is another's, nobody foresees which.
     #[inline(always)]
     pub fn guess(&self, hash: u64) -> u32 {
-        let Some(bucket) = self.buckets.get(self.bucket(hash)) else { return 0 };
+        let Some(bucket) = self.buckets.at((hash >> 32) as u32) else { return 0 };
         bucket.handle((bucket.matches(tag(hash)) | 1 << LANES).trailing_zeros())
     }
 

@@ -141,6 +141,23 @@ impl<T: Zeroed> Mapping<T> {
         Area { start: self.start.as_ptr() as usize, bytes: self.bytes, pages: self.pages }
     }
 
+    /// The number of the entry as far into the mapping as `share` is into all 32-bit numbers; of an empty mapping, 0.
+    #[inline(always)]
+    pub fn index_at(&self, share: u32) -> usize {
+        ((u64::from(share) * self.len as u64) >> 32) as usize
+    }
+
+    /// The entry at [`Mapping::index_at`]; `None` of an empty mapping.
+    #[inline(always)]
+    pub fn at(&self, share: u32) -> Option<&T> {
+        if self.len == 0 || self.len > u32::MAX as usize {
+            return None;
+        }
+        // SAFETY: `share` is less than 2^32, so that share * len / 2^32 is less than len, which is not 0; the product does not
+        // overflow, as both are below 2^32.
+        Some(unsafe { self.get_unchecked(self.index_at(share)) })
+    }
+
     /// Asks the processor to fetch the first cache line of an entry, to be written soon. An entry that is not there is no
     /// matter.
     #[inline(always)]

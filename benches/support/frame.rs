@@ -1,9 +1,10 @@
 //! Frames in memory that is used again and again, as a pool's are: nothing is allocated for a packet.
 
+use arrayvec::ArrayVec;
 use pollux::dataplane::frame::Frame;
 use pollux::dataplane::outlet::Outlet;
 use pollux::model::PortId;
-use pollux::model::limits::HEADROOM;
+use pollux::model::limits::{BURST, HEADROOM};
 
 /// As of an mbuf with the usual 2 KiB.
 const ROOM: usize = 2048;
@@ -25,23 +26,28 @@ impl Bytes {
 }
 
 impl Frame for Bytes {
+    #[inline(always)]
     fn head(&self) -> &[u8] {
         &self.0.memory[self.0.start..self.0.end]
     }
+    #[inline(always)]
     fn head_mut(&mut self) -> &mut [u8] {
         &mut self.0.memory[self.0.start..self.0.end]
     }
+    #[inline(always)]
     fn len(&self) -> usize {
         self.0.end - self.0.start
     }
     fn segments(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(self.head())
     }
+    #[inline(always)]
     fn prepend(&mut self, n: usize) -> bool {
         let fits = n <= self.0.start;
         self.0.start -= if fits { n } else { 0 };
         fits
     }
+    #[inline(always)]
     fn trim_front(&mut self, n: usize) {
         self.0.start += n;
     }
@@ -63,8 +69,9 @@ impl Frame for Bytes {
     }
 }
 
-/// Takes what is sent, to be filled again.
+/// Takes what is sent, to be filled again; as a port's queue does, a burst at a time.
 pub struct Pool {
+    waiting: ArrayVec<Bytes, BURST>,
     frames: Vec<Bytes>,
     /// Frames sent since the start.
     pub sent: usize,
@@ -72,16 +79,22 @@ pub struct Pool {
 
 impl Pool {
     pub fn of(frames: usize) -> Self {
-        Self { frames: (0..frames).map(|_| Bytes::empty()).collect(), sent: 0 }
+        Self { waiting: ArrayVec::new(), frames: (0..frames).map(|_| Bytes::empty()).collect(), sent: 0 }
+    }
+
+    fn flush(&mut self) {
+        self.frames.extend(self.waiting.drain(..));
     }
 
     /// The last `n` frames that were sent, in their order.
-    pub fn last(&self, n: usize) -> &[Bytes] {
+    pub fn last(&mut self, n: usize) -> &[Bytes] {
+        self.flush();
         &self.frames[self.frames.len() - n..]
     }
 
     /// A new one for each that was dropped.
     pub fn refill(&mut self, frames: usize) {
+        self.flush();
         self.frames.resize_with(frames.max(self.frames.len()), Bytes::empty);
     }
 }
@@ -89,9 +102,20 @@ impl Pool {
 impl Outlet<Bytes> for Pool {
     fn transmit(&mut self, _: PortId, frame: Bytes) {
         self.sent += 1;
-        self.frames.push(frame);
+        self.waiting.push(frame);
+        if self.waiting.is_full() {
+            self.flush();
+        }
+    }
+    fn transmit_burst(&mut self, port: PortId, frames: &mut ArrayVec<Bytes, BURST>) {
+        if !self.waiting.is_empty() {
+            return frames.drain(..).for_each(|frame| self.transmit(port, frame));
+        }
+        self.sent += frames.len();
+        self.waiting = std::mem::take(frames);
     }
     fn alloc(&mut self) -> Option<Bytes> {
+        self.flush();
         let mut frame = self.frames.pop()?;
         (frame.0.start, frame.0.end) = (HEADROOM, HEADROOM);
         Some(frame)

@@ -18,6 +18,7 @@ use super::nd;
 use super::network::NetworkState;
 use super::outlet::Outlet;
 pub use super::packet::Packet;
+use super::packet::{Exit, Way};
 use super::peers::Board;
 use super::pick_up::{ALWAYS, PickUp};
 use super::reassemble::{Geometry, Reassembler};
@@ -107,6 +108,16 @@ pub struct Director<F: Frame> {
     /// For tests that hold the common path against the others: no packet takes it.
     #[cfg(test)]
     pub(super) without_common_path: bool,
+}
+
+/// How far the packets of a burst are: so many of them have been through each stage.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stages {
+    parsed: usize,
+    guessed: usize,
+    finished: usize,
+    /// To be finished before more are parsed.
+    due: usize,
 }
 
 impl<F: Frame> Director<F> {
@@ -228,29 +239,72 @@ impl<F: Frame> Director<F> {
     ) {
         let Some(mut all_packets) = A::packets(&mut self.packets).take() else { return };
         let packets = &mut all_packets[..frames.len()];
-        let ours = self.network.start_of_ours(port);
-        let mut frames = std::mem::take(frames).into_iter();
-        let (mut parsed, mut guessed, mut finished) = (0, 0, 0);
-        while finished < packets.len() {
-            let steps = |n: usize| (finished + n * STEP).min(packets.len());
-            let (to_parse, to_guess, to_finish) = (steps(3), steps(2), steps(1));
-            let waiting = &mut frames.as_mut_slice()[parsed - finished..to_parse - finished];
-            self.parse_step(port, ours, waiting, &mut packets[parsed..to_parse]);
-            self.guess_step(&mut packets[guessed..to_guess]);
-            self.finish_step(frames.by_ref(), &mut packets[finished..to_finish], others, out);
-            (parsed, guessed, finished) = (to_parse, to_guess, to_finish);
+        let mut stages = Stages::default();
+        self.advance(port, frames, packets, &mut stages);
+        match common_port(&packets[..stages.finished]) {
+            Some(port) if stages.finished == frames.len() => out.transmit_burst(port, frames),
+            _ => self.finish_mixed(port, frames, (packets, stages), others, out),
         }
         *A::packets(&mut self.packets) = Some(all_packets);
+    }
+
+    /// The rest of a burst whose packets go several ways, or need more work.
+    #[inline(never)]
+    fn finish_mixed<A: Family>(
+        &mut self,
+        port: PortId,
+        frames: &mut ArrayVec<F, BURST>,
+        (packets, mut stages): (&mut [Packet<A>], Stages),
+        others: &mut ArrayVec<F, BURST>,
+        out: &mut impl Outlet<F>,
+    ) {
+        let mut frames = std::mem::take(frames).into_iter();
+        let mut sent = 0;
+        loop {
+            self.send_on(port, &mut frames, &packets[sent..stages.finished], others, out);
+            if let (Some(packet), Some(frame)) = (packets.get_mut(stages.finished), frames.next()) {
+                self.finish_uncommon(port, frame, packet, out);
+                stages.finished += 1;
+            }
+            if stages.finished == packets.len() {
+                return;
+            }
+            sent = stages.finished;
+            self.advance(port, frames.as_mut_slice(), packets, &mut stages);
+        }
+    }
+
+    /// Advances packets through the stages up to the first that is not finished by the [common path](super::established).
+    /// `frames` are those of the packets that are not finished yet.
+    // a function of its own: what its loops hold in registers the rest of a packet's life would push out
+    #[inline(never)]
+    fn advance<A: Family>(&mut self, port: PortId, frames: &mut [F], packets: &mut [Packet<A>], stages: &mut Stages) {
+        let (ours, epoch, first) = (self.network.start_of_ours(port), self.network.path_epoch(), stages.finished);
+        loop {
+            if stages.finished == stages.due {
+                let steps = |n: usize| (stages.finished + n * STEP).min(packets.len());
+                let (to_parse, to_guess, to_finish) = (steps(3), steps(2), steps(1));
+                let waiting = &mut frames[stages.parsed - first..to_parse - first];
+                self.parse_step(port, ours, waiting, &mut packets[stages.parsed..to_parse]);
+                self.guess_step(port, &mut packets[stages.guessed..to_guess]);
+                (stages.parsed, stages.guessed, stages.due) = (to_parse, to_guess, to_finish);
+            }
+            let waiting = &mut frames[stages.finished - first..stages.due - first];
+            stages.finished += self.pass_step(epoch, waiting, &mut packets[stages.finished..stages.due]);
+            if stages.finished < stages.due || stages.finished == packets.len() {
+                return;
+            }
+        }
     }
 
     /// First stage: what each packet is; the index's buckets are on their way.
     #[inline(always)]
     fn parse_step<A: Family>(&self, port: PortId, ours: u64, frames: &mut [F], packets: &mut [Packet<A>]) {
         for (frame, packet) in frames.iter_mut().zip(packets) {
-            packet.port = port;
+            packet.exit = Exit::OPEN;
             if !self.look::<A>(ours, frame, packet) {
                 std::hint::cold_path();
-                packet.plain = Facts::default();
+                (packet.plain, packet.port) = (Facts::default(), port);
                 packet.refused = self.parse(frame, packet).err();
             }
         }
@@ -259,43 +313,56 @@ impl<F: Frame> Director<F> {
     /// Second stage: the connections that they most likely belong to are on their way; and, with several workers, whose those
     /// are that belong to none here.
     #[inline(always)]
-    fn guess_step<A: Family>(&self, packets: &mut [Packet<A>]) {
+    fn guess_step<A: Family>(&self, port: PortId, packets: &mut [Packet<A>]) {
         let connections = self.connections.table::<A>();
         for packet in packets.iter_mut() {
             packet.guess = connections.guess(packet.hash);
         }
         if self.is_shared {
-            self.home_step(packets);
+            self.home_step(port, packets);
         }
     }
 
-    /// Third stage: the rest of their lives, in order. `frames` gives at least as many as there are `packets`.
+    /// Frames go the way that their packets say.
     #[inline(always)]
-    fn finish_step<A: Family>(
+    fn send_on<A>(
         &mut self,
-        frames: impl Iterator<Item = F>,
-        packets: &mut [Packet<A>],
+        from: PortId,
+        frames: &mut impl Iterator<Item = F>,
+        packets: &[Packet<A>],
         others: &mut ArrayVec<F, BURST>,
         out: &mut impl Outlet<F>,
     ) {
-        // packets first: zip would take a frame too many otherwise
-        let mut rest = packets.iter_mut().zip(frames).map(|(packet, frame)| (frame, packet));
-        while let Some((frame, packet)) = self.pass(&mut rest, out) {
-            if packet.plain.is_plain() && packet.guess.is_some() {
-                self.renew_paths(packet);
+        let mut packets = packets;
+        while let Some(Packet { exit, .. }) = packets.first() {
+            let len = packets.iter().take_while(|packet| packet.exit == *exit).count();
+            let frames = frames.take(len);
+            match exit.way() {
+                Way::Port(port) => out.transmit_all(port, frames),
+                Way::Worker(home) => frames.for_each(|frame| {
+                    self.peers.send_frame(home, frame, from, &self.counters);
+                }),
+                Way::Family => others.extend(frames),
+                Way::Open => frames.for_each(|_| self.counters.dropped(DropReason::Internal)),
             }
-            packet.know();
-            let verdict = match packet.refused {
-                None if packet.parsed.kind == Kind::Ipv6 && !A::IS_V6 => {
-                    others.push(frame);
-                    Ok(())
-                }
-                None => self.finish(frame, packet, out),
-                Some(reason) => Err(reason),
-            };
-            if let Err(reason) = verdict {
-                self.counters.dropped(reason);
-            }
+            packets = packets.get(len..).unwrap_or_default();
+        }
+    }
+
+    /// The rest of a packet's life, in which it may be anything.
+    #[inline(always)]
+    fn finish_uncommon<A: Family>(&mut self, port: PortId, frame: F, packet: &mut Packet<A>, out: &mut impl Outlet<F>) {
+        packet.port = port;
+        if packet.plain.is_plain() && packet.guess.is_some() {
+            self.renew_paths(packet);
+        }
+        packet.know();
+        let verdict = match packet.refused {
+            None => self.finish(frame, packet, out),
+            Some(reason) => Err(reason),
+        };
+        if let Err(reason) = verdict {
+            self.counters.dropped(reason);
         }
     }
 
@@ -363,7 +430,7 @@ impl<F: Frame> Director<F> {
     fn parse<A: Family>(&self, frame: &mut F, packet: &mut Packet<A>) -> Result<(), DropReason> {
         if !A::IS_V6 && frame.head().get(12..14) == Some(&ethertype::IPV6.to_be_bytes()) {
             // its own turn comes
-            packet.parsed.kind = Kind::Ipv6;
+            packet.exit = Exit::FAMILY;
             return Ok(());
         }
         match parse_into(frame.head(), frame.len(), &mut packet.parsed) {
@@ -507,6 +574,18 @@ fn is_plain<A: Ip>(head: &[u8], parsed: &Parsed) -> bool {
     };
     let end = (l4 + len).min(parsed.frame_len());
     !parsed.fragment & (l4 == usize::from(parsed.l3) + A::Header::LEN) & (l4 + len <= end) & (end <= head.len())
+}
+
+/// The port that all of these packets leave by, if it is one.
+#[inline(always)]
+fn common_port<A>(packets: &[Packet<A>]) -> Option<PortId> {
+    let exit = packets.first()?.exit;
+    // all are looked at: that is quicker than to ask after each
+    let are_same = packets.iter().fold(true, |are_same, packet| are_same & (packet.exit == exit));
+    match exit.way() {
+        Way::Port(port) if are_same => Some(port),
+        _ => None,
+    }
 }
 
 fn has_connections(protocol: u8) -> bool {

@@ -11,15 +11,15 @@ use super::forward::{End, rewrite_plain, wrap_plain};
 use super::frame::Frame;
 use super::network::NetworkState;
 use super::outlet::Outlet;
+use super::packet::Exit;
 use super::path::{Path, TAGGED_LEN, UNTAGGED_LEN};
-use super::steer::home::Others;
 use super::tcp::{self, Side};
 use crate::model::state::TcpState;
-use crate::model::{DestCounters, DestId, Protocol, Tick, TimeoutSets, TimeoutsId};
-use crate::tables::connections::{Conn, ConnId, Direction, Entries, flags};
+use crate::model::{DestCounters, DestId, PortId, Protocol, Tick, TimeoutSets, TimeoutsId};
+use crate::tables::connections::{Conn, ConnId, Connections, Direction, flags};
 use crate::wire::Header;
 use crate::wire::ip::IpHeader;
-use crate::wire::parse::Facts;
+use std::sync::Arc;
 
 /// What makes a connection's packets go another way.
 const UNCOMMON: u16 = flags::PARTICULAR | flags::LOCAL | flags::TEMPLATE | flags::ONE_PACKET | flags::UNBOUND;
@@ -43,7 +43,12 @@ const _: () = {
 
 /// The parts of a director that packets of known connections meet.
 struct Common<'a, A: Family, F> {
-    entries: Entries<'a, A>,
+    connections: &'a mut Connections<A>,
+    onward: Onward<'a, F>,
+}
+
+/// Those that a packet meets once its connection is found.
+struct Onward<'a, F> {
     paths: &'a [Path],
     counters: &'a [DestCounters],
     timers: Timers<'a>,
@@ -61,7 +66,7 @@ struct Ways<'a, F> {
 
 /// How long connections last.
 struct Timers<'a> {
-    timeouts: &'a TimeoutSets,
+    timeouts: &'a Arc<TimeoutSets>,
     secure_tcp: bool,
 }
 
@@ -72,18 +77,60 @@ struct Tunnels<'a> {
 }
 
 impl<F: Frame> Director<F> {
-    /// Sends on packets of known connections, and those that are other workers', one after the other, up to the first that
-    /// is another: that is given back.
+    /// Makes packets of known connections, one after the other, ready to be sent on, and says which way each goes, up to the first
+    /// that is another and that nobody has [said](Exit) a way of. How many there are before it.
     #[inline(always)]
-    pub(super) fn pass<'p, A: Family>(
+    pub(super) fn pass_step<A: Family>(&mut self, epoch: u32, frames: &mut [F], packets: &mut [Packet<A>]) -> usize {
+        #[cfg(test)]
+        if self.without_common_path {
+            return packets.iter().take_while(|packet| packet.exit != Exit::OPEN).count();
+        }
+        // packets like the first have a loop to themselves, which is as short as it can be; mixed ones share one
+        let Some(first) = packets.first() else { return 0 };
+        let alike = match self.connections.table::<A>().flags_of(first.guess) & (flags::NAT | flags::TUN) {
+            0 => self.pass_alike::<A, 0>(epoch, frames, packets),
+            flags::NAT => self.pass_nat(epoch, frames, packets),
+            flags::TUN => self.pass_tun(epoch, frames, packets),
+            _ => 0,
+        };
+        match (frames.get_mut(alike..), packets.get_mut(alike..)) {
+            (Some(frames), Some(packets)) if !packets.is_empty() => alike + self.pass_any(epoch, frames, packets),
+            _ => alike,
+        }
+    }
+
+    #[inline(never)]
+    fn pass_nat<A: Family>(&mut self, epoch: u32, frames: &mut [F], packets: &mut [Packet<A>]) -> usize {
+        self.pass_alike::<A, { flags::NAT }>(epoch, frames, packets)
+    }
+
+    #[inline(never)]
+    fn pass_tun<A: Family>(&mut self, epoch: u32, frames: &mut [F], packets: &mut [Packet<A>]) -> usize {
+        self.pass_alike::<A, { flags::TUN }>(epoch, frames, packets)
+    }
+
+    /// Mere acknowledgements, without VLAN tags, to established TCP connections of one method.
+    #[inline(always)]
+    fn pass_alike<A: Family, const METHOD: u16>(
         &mut self,
-        rest: &mut impl Iterator<Item = (F, &'p mut Packet<A>)>,
-        out: &mut impl Outlet<F>,
-    ) -> Option<(F, &'p mut Packet<A>)> {
-        let epoch = self.network.path_epoch();
+        epoch: u32,
+        frames: &mut [F],
+        packets: &mut [Packet<A>],
+    ) -> usize {
+        let mut common = self.common(epoch);
+        pass_run(frames, packets, |frame, packet| common.pass_alike::<METHOD>(frame, packet))
+    }
+
+    #[inline(never)]
+    fn pass_any<A: Family>(&mut self, epoch: u32, frames: &mut [F], packets: &mut [Packet<A>]) -> usize {
+        let mut common = self.common(epoch);
+        pass_run(frames, packets, |frame, packet| common.pass(frame, packet))
+    }
+
+    #[inline(always)]
+    fn common<A: Family>(&mut self, epoch: u32) -> Common<'_, A, F> {
         let (states, paths, counters) = self.destinations.parts();
-        let mut common = Common {
-            entries: self.connections.table_mut::<A>().entries(),
+        let onward = Onward {
             paths,
             counters,
             timers: Timers { timeouts: &self.timeouts, secure_tcp: self.secure_tcp },
@@ -95,17 +142,7 @@ impl<F: Frame> Director<F> {
                 tunnels: Tunnels { pmtu_disc: self.pmtu_disc, ip_id: &mut self.ip_id },
             },
         };
-        #[cfg(test)]
-        if self.without_common_path {
-            return rest.next();
-        }
-        let mut others = Others { me: self.worker, peers: &mut self.peers, counters: &self.counters };
-        for (frame, packet) in rest {
-            let Err(frame) = common.pass(frame, packet, out) else { continue };
-            let Err(frame) = others.send(frame, packet) else { continue };
-            return Some((frame, packet));
-        }
-        None
+        Common { connections: self.connections.table_mut::<A>(), onward }
     }
 
     /// Sends on the packet that has just begun a connection, in the state that it begins with, as those that will follow
@@ -147,8 +184,11 @@ impl<F: Frame> Director<F> {
     /// Where the packet's connection leads to is not known, or no longer: it will be for the packets behind it.
     #[cold]
     pub(super) fn renew_paths<A: Family>(&mut self, packet: &Packet<A>) {
-        let mut entries = self.connections.table_mut::<A>().entries();
-        let Some((conn, direction)) = entries.confirm(packet.guess, &packet.key, UNCOMMON) else { return };
+        let connections = self.connections.table_mut::<A>();
+        let Some((conn, direction)) = connections.guessed(packet.guess, &packet.key) else { return };
+        if !conn.is_of(&packet.key, UNCOMMON) {
+            return;
+        }
         let (dest, epoch) = (conn.dest, self.network.path_epoch());
         if !self.destinations.has_path(dest, epoch) {
             self.renew_path_of::<A>(dest);
@@ -176,35 +216,110 @@ impl<F: Frame> Director<F> {
 }
 
 impl<A: Family, F: Frame> Common<'_, A, F> {
-    /// One packet: sent on, or given back as it was.
+    /// One packet, and the port that it leaves by; `None`, and nothing changed, when there is more to it.
     #[inline(always)]
-    fn pass(&mut self, mut frame: F, packet: &Packet<A>, out: &mut impl Outlet<F>) -> Result<(), F> {
-        // whose connection is elsewhere is known at once: every other packet's may be
-        if !packet.plain.is_plain() || !packet.guess.is_some() {
-            return uncommon(frame);
+    fn pass(&mut self, frame: &mut F, packet: &Packet<A>) -> Option<PortId> {
+        // what is not plain may have a key by which it finds the entry that is none
+        if !packet.plain.is_plain() {
+            return uncommon();
         }
-        let found = self.entries.confirm(packet.guess, &packet.key, UNCOMMON);
-        let Some((conn, direction)) = found else { return uncommon(frame) };
-        let dest = conn.dest.index();
-        let (Some(path), Some(counters)) = (self.paths.get(dest), self.counters.get(dest)) else {
-            return uncommon(frame);
-        };
-        if !path.is_of(self.epoch) || !self.now.is_before(conn.timer.deadline) {
-            return uncommon(frame);
+        let (conn, direction) = self.connections.guessed(packet.guess, &packet.key)?;
+        if !conn.is_of(&packet.key, UNCOMMON) {
+            return uncommon();
         }
-        let Some(timeout) = self.timers.timeout(packet, conn, path, direction) else { return uncommon(frame) };
-        let way = match direction {
-            Direction::In => self.ways.go_in(&mut frame, packet, conn, (path, counters)).then_some(path),
-            Direction::Out => self.ways.go_out(&mut frame, packet, conn, (path, counters)),
-        };
-        let Some(port) = way.map(|way| way.port) else { return uncommon(frame) };
-        conn.timeout = timeout;
-        if conn.timer.set(self.now.plus(timeout)) {
-            self.entries.refile(packet.guess);
-        }
-        out.transmit(port, frame);
-        Ok(())
+        let (port, timer) = self.onward.pass(frame, packet, conn, direction)?;
+        self.keep_time(packet, timer);
+        Some(port)
     }
+
+    /// The same for packets that are [all alike](Director::pass_alike). That is known below, where little is left to decide.
+    #[inline(always)]
+    fn pass_alike<const METHOD: u16>(&mut self, frame: &mut F, packet: &Packet<A>) -> Option<PortId> {
+        const TCP: u8 = Protocol::Tcp.number();
+        let (conn, direction) = if METHOD == flags::NAT {
+            self.connections.guessed(packet.guess, &packet.key)?
+        } else {
+            (self.connections.guessed_in(packet.guess, &packet.key)?, Direction::In)
+        };
+        // only a TCP packet has flags
+        let is_alike = packet.plain.is_untagged_with(tcp::DECISIVE, tcp::ACK)
+            && u16::from_le_bytes([conn.protocol, conn.state]) == u16::from_le_bytes([TCP, ESTABLISHED])
+            && conn.flags & (UNCOMMON | flags::NAT | flags::TUN) == METHOD;
+        if !is_alike {
+            return uncommon();
+        }
+        let (port, timer) = self.onward.pass(frame, packet, conn, direction)?;
+        self.keep_time(packet, timer);
+        Some(port)
+    }
+
+    #[inline(always)]
+    fn keep_time(&mut self, packet: &Packet<A>, timer: TimerSet) {
+        if timer == TimerSet::Earlier {
+            self.connections.refile(packet.guess);
+        }
+    }
+}
+
+/// What a packet does to its connection's timer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TimerSet {
+    Later,
+    /// The wheel has to be told.
+    Earlier,
+}
+
+impl<F: Frame> Onward<'_, F> {
+    #[inline(always)]
+    fn pass<A: Family>(
+        &mut self,
+        frame: &mut F,
+        packet: &Packet<A>,
+        conn: &mut Conn<A>,
+        direction: Direction,
+    ) -> Option<(PortId, TimerSet)> {
+        let dest = conn.dest.index();
+        let path = self.paths.get(dest)?;
+        let counters = self.counters.get(dest)?;
+        if !path.is_of(self.epoch) || !self.now.is_before(conn.timer.deadline) {
+            return uncommon();
+        }
+        let timeout = self.timers.timeout(packet, conn, path, direction)?;
+        let port = match direction {
+            Direction::In => self.ways.go_in(frame, packet, conn, (path, counters)).then_some(path.port),
+            Direction::Out => self.ways.go_out(frame, packet, conn, (path, counters)).map(|path| path.port),
+        }?;
+        conn.timeout = timeout;
+        let is_earlier = conn.timer.set(self.now.plus(timeout));
+        Some((port, if is_earlier { TimerSet::Earlier } else { TimerSet::Later }))
+    }
+}
+
+/// Packets up to the first that `pass` does not, and that nobody has said a way of.
+#[inline(always)]
+fn pass_run<A: Family, F: Frame>(
+    frames: &mut [F],
+    packets: &mut [Packet<A>],
+    mut pass: impl FnMut(&mut F, &Packet<A>) -> Option<PortId>,
+) -> usize {
+    let mut passed = 0;
+    for (frame, packet) in frames.iter_mut().zip(packets) {
+        if let Some(port) = pass(frame, packet) {
+            packet.exit = Exit::by(port);
+        } else if packet.exit == Exit::OPEN {
+            break;
+        }
+        passed += 1;
+    }
+    passed
+}
+
+/// A client's packet.
+#[inline(always)]
+fn count_in<A: Family>(packet: &Packet<A>, conn: &mut Conn<A>, counters: &DestCounters) {
+    conn.in_packets = conn.in_packets.wrapping_add(1);
+    counters.in_packets.add(1);
+    counters.in_bytes.add(packet.plain.ip_len().into());
 }
 
 impl<F: Frame> Ways<'_, F> {
@@ -225,9 +340,7 @@ impl<F: Frame> Ways<'_, F> {
             self.tunnels.tun(frame, packet, path, self.states.get(conn.dest.index()))
         };
         if is_done {
-            conn.in_packets = conn.in_packets.wrapping_add(1);
-            counters.in_packets.add(1);
-            counters.in_bytes.add(packet.plain.ip_len.into());
+            count_in(packet, conn, counters);
         }
         is_done
     }
@@ -247,28 +360,28 @@ impl<F: Frame> Ways<'_, F> {
             return None;
         }
         counters.out_packets.add(1);
-        counters.out_bytes.add(packet.plain.ip_len.into());
+        counters.out_bytes.add(packet.plain.ip_len().into());
         Some(way)
     }
 }
 
 /// Most packets are not: the compiler is told which way to make short.
 #[inline(always)]
-fn uncommon<T, F>(frame: F) -> Result<T, F> {
+fn uncommon<T>() -> Option<T> {
     std::hint::cold_path();
-    Err(frame)
+    None
 }
 
 impl Timers<'_> {
     /// How long the connection lasts from this packet on; `None` when there is more to do about it than to go on.
     #[inline(always)]
     fn timeout<A: Family>(&self, packet: &Packet<A>, conn: &Conn<A>, path: &Path, direction: Direction) -> Option<u32> {
-        if packet.key.kind != u32::from(Protocol::Tcp.number()) {
+        if conn.protocol != Protocol::Tcp.number() {
             // what a server says makes its client's template last, if there is one
             let is_all = direction == Direction::In || conn.control == 0;
             return is_all.then(|| self.timeouts.get(path.timeouts).udp);
         }
-        if !tcp::is_mere_ack(packet.plain.tcp_flags) {
+        if !tcp::is_mere_ack(packet.plain.tcp_flags()) {
             std::hint::cold_path();
             return None;
         }
@@ -301,8 +414,12 @@ fn send_by<F: Frame, A: Family>(
     path: &Path,
     rewrite: impl FnOnce(&mut [u8]) -> bool,
 ) -> bool {
-    let Facts { ip_len, l3, .. } = packet.plain;
-    if ip_len > path.mtu || !path.has_link_len(l3) {
+    let (ip_len, l3) = (packet.plain.ip_len(), packet.plain.l3());
+    if ip_len > path.mtu {
+        std::hint::cold_path();
+        return false;
+    }
+    if !path.has_link_len(l3) {
         std::hint::cold_path();
         return false;
     }
@@ -333,14 +450,17 @@ fn write_behind<A: Family, const L3: usize>(
     is_done
 }
 
+#[inline(always)]
+fn take_hop<A: Family>(ip: &mut [u8]) -> bool {
+    let Some(ip) = A::Header::of_mut(ip) else { return false };
+    ip.take_hop();
+    true
+}
+
 /// Each of these does what its method does to a packet. False, and nothing changed, when there is more to it.
 #[inline(always)]
 fn dr<F: Frame, A: Family>(frame: &mut F, packet: &Packet<A>, path: &Path) -> bool {
-    send_by(frame, packet, path, |ip| {
-        let Some(ip) = A::Header::of_mut(ip) else { return false };
-        ip.take_hop();
-        true
-    })
+    send_by(frame, packet, path, take_hop::<A>)
 }
 
 #[inline(always)]
@@ -365,7 +485,8 @@ impl Tunnels<'_> {
         dest: Option<&DestState>,
     ) -> bool {
         let Some(dest) = dest else { return false };
-        if packet.plain.ip_len > dest.outer.mtu || !wrap_plain(frame, packet, &dest.outer, self.pmtu_disc, self.ip_id) {
+        if packet.plain.ip_len() > dest.outer.mtu || !wrap_plain(frame, packet, &dest.outer, self.pmtu_disc, self.ip_id)
+        {
             return false;
         }
         if let Some(mac) = frame.head_mut().first_chunk_mut() {

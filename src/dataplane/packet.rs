@@ -5,6 +5,50 @@ use crate::tables::connections::{Guess, Key};
 use crate::wire::ip::Ip;
 use crate::wire::parse::{Facts, Parsed};
 
+/// Which way a frame goes whose packet needs no more work here; one word, as those of a burst are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) struct Exit(u32);
+
+/// The same, to be told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Not known.
+    Open,
+    Port(PortId),
+    /// To a worker, whose it is.
+    Worker(WorkerId),
+    /// It waits for the packets of its address family.
+    Family,
+}
+
+impl Exit {
+    const PORT: u32 = 1 << 16;
+    const WORKER: u32 = 2 << 16;
+    pub const OPEN: Self = Self(0);
+    pub const FAMILY: Self = Self(3 << 16);
+
+    #[inline(always)]
+    pub fn by(port: PortId) -> Self {
+        Self(Self::PORT | u32::from(port.0))
+    }
+
+    #[inline(always)]
+    pub fn to(worker: WorkerId) -> Self {
+        Self(Self::WORKER | u32::from(worker.0))
+    }
+
+    #[inline(always)]
+    pub fn way(self) -> Way {
+        let number = self.0 as u16;
+        match self.0 & !0xffff {
+            Self::PORT => Way::Port(PortId(number)),
+            Self::WORKER => Way::Worker(WorkerId(number)),
+            _ if self == Self::FAMILY => Way::Family,
+            _ => Way::Open,
+        }
+    }
+}
+
 /// What the stages know of one frame of the burst. It stays where it is from the first stage to the last: a copy would
 /// read as wide words what has just been written as narrow ones, and wait for it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,6 +60,7 @@ pub struct Packet<A> {
     pub plain: Facts,
     /// Of a plain packet in an untagged frame only once [`known`](Self::know) to be uncommon.
     pub parsed: Parsed,
+    /// Where it came in; of a plain packet in an untagged frame likewise.
     pub port: PortId,
     /// All ones when the packet came in fragments, else 0.
     pub(super) came_in_fragments: u16,
@@ -25,6 +70,8 @@ pub struct Packet<A> {
     pub chunk: Option<u8>,
     /// Why it goes no further than parsing.
     pub(super) refused: Option<DropReason>,
+    /// Where that is known.
+    pub(super) exit: Exit,
     /// Whose it is, where that has been found out already (`steer/home.rs`).
     pub(super) home: Option<WorkerId>,
 }

@@ -65,7 +65,7 @@ static TRANSITIONS: [[[Row; 4]; 3]; 2] = [[
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
+pub const ACK: u8 = 0x10;
 
 /// The state after a packet with `flags`. RST goes before SYN, FIN and ACK; a packet with none of them closes.
 #[inline]
@@ -93,10 +93,13 @@ pub const fn kept_by_ack(secure: bool, side: Side) -> u16 {
     states
 }
 
+/// Flags of which a mere acknowledgement has [`ACK`] alone.
+pub const DECISIVE: u8 = FIN | SYN | RST | ACK;
+
 /// Neither begins nor ends anything.
 #[inline(always)]
 pub fn is_mere_ack(flags: u8) -> bool {
-    flags & (FIN | SYN | RST | ACK) == ACK
+    flags & DECISIVE == ACK
 }
 
 /// Whether a packet with these flags may start a connection.

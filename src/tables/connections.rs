@@ -111,12 +111,12 @@ pub struct Conn<A> {
     pub virtual_port: [u8; 2],
     pub server: A,
     pub server_port: [u8; 2],
-    pub protocol: u8,
-    pub state: u8,
-    pub flags: u16,
     /// Of a connection without a destination: the interface that its client's packets come in by, on which their mark may
     /// depend, and on that whose they are.
     pub input: u16,
+    pub protocol: u8,
+    pub state: u8,
+    pub flags: u16,
     pub timer: Timer,
     pub dest: DestId,
     /// The template or control connection this one depends on.
@@ -182,6 +182,12 @@ impl<A: Address> Conn<A> {
     fn is_from_server(&self, key: &Key<A>) -> bool {
         A::are_same([self.server, self.client], [key.source, key.destination])
             && ports(self.server_port, self.client_port) == key.ports
+    }
+
+    /// Whether it is of the key's protocol, no template, and has none of the flags `uncommon`.
+    #[inline(always)]
+    pub fn is_of(&self, key: &Key<A>, uncommon: u16) -> bool {
+        u32::from(self.protocol) == key.kind && !self.has(uncommon | flags::TEMPLATE)
     }
 
     fn in_use(&self) -> bool {
@@ -309,10 +315,46 @@ impl<A: Address> Connections<A> {
         if guess.0 != 0 && self.is_key_of(guess.0, key) { Some(split(guess.0)) } else { self.find_hashed(key, hash) }
     }
 
-    /// Third stage for packets that want nothing special.
+    /// Third stage for packets that want nothing special: the connection that was guessed, if it has the packet's addresses and
+    /// ports. Whether it is its connection depends on their [protocol](Conn::is_of) too.
     #[inline(always)]
-    pub fn entries(&mut self) -> Entries<'_, A> {
-        Entries { slab: &mut self.slab, wheel: &mut self.wheel }
+    pub fn guessed(&mut self, guess: Guess, key: &Key<A>) -> Option<(&mut Conn<A>, Direction)> {
+        let (id, direction) = split(guess.0);
+        let conn = self.slab.get_mut(id.0 as usize)?;
+        let is_it = match direction {
+            Direction::In => conn.is_from_client(key),
+            Direction::Out => conn.is_from_server(key),
+        };
+        if is_it {
+            Some((conn, direction))
+        } else {
+            std::hint::cold_path();
+            None
+        }
+    }
+
+    /// The same, of a connection that is found by its client's packets alone.
+    #[inline(always)]
+    pub fn guessed_in(&mut self, guess: Guess, key: &Key<A>) -> Option<&mut Conn<A>> {
+        let conn = self.slab.get_mut((guess.0 & !OUT) as usize)?;
+        if conn.is_from_client(key) {
+            Some(conn)
+        } else {
+            std::hint::cold_path();
+            None
+        }
+    }
+
+    /// The flags of the connection that was guessed, right or not.
+    #[inline(always)]
+    pub fn flags_of(&self, guess: Guess) -> u16 {
+        self.slab.get(split(guess.0).0.0 as usize).map_or(0, |conn| conn.flags)
+    }
+
+    /// Files a connection that was guessed right anew: its [timer](Timer::set) asks for it.
+    #[cold]
+    pub fn refile(&mut self, guess: Guess) {
+        self.wheel.deadline_changed(&mut *self.slab, split(guess.0).0.0);
     }
 
     /// A look-up at once, for packets that are not one of a burst.
@@ -442,42 +484,6 @@ impl<A: Address> Connections<A> {
     }
 }
 
-/// The connections of a table, where they have been [guessed](Connections::guess).
-pub struct Entries<'a, A> {
-    slab: &'a mut [Conn<A>],
-    wheel: &'a mut Wheel,
-}
-
-impl<A: Address> Entries<'_, A> {
-    /// The connection that was guessed, if it is the right one, no template, and has none of the flags `uncommon`.
-    #[inline(always)]
-    pub fn confirm(&mut self, guess: Guess, key: &Key<A>, uncommon: u16) -> Option<(&mut Conn<A>, Direction)> {
-        let (id, direction) = split(guess.0);
-        let conn = self.slab.get_mut(id.0 as usize)?;
-        let is_it = match direction {
-            Direction::In => conn.is_from_client(key),
-            Direction::Out => conn.is_from_server(key),
-        };
-        if is_it && u32::from(conn.protocol) == key.kind && !conn.has(uncommon | flags::TEMPLATE) {
-            Some((conn, direction))
-        } else {
-            std::hint::cold_path();
-            None
-        }
-    }
-
-    /// Files a connection that was guessed right anew: its [timer](Timer::set) asks for it.
-    #[inline(always)]
-    pub fn refile(&mut self, guess: Guess) {
-        refile(self.wheel, self.slab, split(guess.0).0);
-    }
-}
-
-#[cold]
-fn refile<A: Address>(wheel: &mut Wheel, slab: &mut [Conn<A>], id: ConnId) {
-    wheel.deadline_changed(slab, id.0);
-}
-
 #[inline(always)]
 fn split(handle: u32) -> (ConnId, Direction) {
     (ConnId(handle & !OUT), if handle & OUT == 0 { Direction::In } else { Direction::Out })
@@ -531,7 +537,7 @@ mod tests {
                     let hash = table.hash(&key);
                     let guess = table.guess(hash);
                     assert_eq!(table.confirm(guess, &key, hash), None);
-                    assert!(table.entries().confirm(guess, &key, 0).is_none());
+                    assert!(table.guessed(guess, &key).is_none_or(|(conn, _)| !conn.is_of(&key, 0)));
                     if guess.is_some() { guessed += 1 } else { nobody += 1 }
                 }
             }

@@ -178,10 +178,11 @@ impl Ipv4Header {
             return;
         };
         let word = u32::from_le_bytes(*bytes);
-        // one less below, one more above: what adding `Delta::TTL_DECREMENT` to the complement comes to, a carry included
-        let (sum, carry) = word.overflowing_add((1 << 16) - 1);
-        let carry = carry | (sum >= 0xffff << 16);
-        *bytes = sum.wrapping_add(u32::from(carry) << 16).to_le_bytes();
+        // one less below, one more above: what adding `Delta::TTL_DECREMENT` to the complement comes to; and one more where
+        // that carries, or leaves ones alone
+        let sum = u64::from(word) + (2 << 16) - 1;
+        let carry = sum >> 16 & 1 << 16;
+        *bytes = ((sum + carry - (1 << 16)) as u32).to_le_bytes();
     }
 
     /// For a header without options; see [`fill_checksum`] for one with.

@@ -140,43 +140,67 @@ pub struct Plain<A> {
     pub facts: Facts,
 }
 
-/// Of a plain packet what its connection's key does not say. The default is of one that is not plain.
+/// Of a plain packet what its connection's key does not say, as one word: bytes of the IP packet, where it begins in the frame (0 of
+/// a packet that is not plain), TCP flags. The default is of one that is not plain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Facts {
-    /// As in [`Parsed`]; `l3` is 0 of a packet that is not plain.
-    pub ip_len: u16,
-    pub l3: u8,
-    pub tcp_flags: u8,
-}
+pub struct Facts(u32);
 
 impl Facts {
+    #[inline(always)]
+    const fn new(ip_len: u16, l3: u8, tcp_flags: u8) -> Self {
+        Self(ip_len as u32 | (l3 as u32) << 16 | (tcp_flags as u32) << 24)
+    }
+
     /// Of a packet about which everything is known.
     pub fn of(parsed: &Parsed) -> Self {
-        let Parsed { ip_len, l3, tcp_flags, .. } = *parsed;
-        Self { ip_len, l3, tcp_flags }
+        Self::new(parsed.ip_len, parsed.l3, parsed.tcp_flags)
+    }
+
+    /// As [`Parsed::ip_len`].
+    #[inline(always)]
+    pub fn ip_len(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// As [`Parsed::l3`].
+    #[inline(always)]
+    pub fn l3(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
+
+    /// As [`Parsed::tcp_flags`].
+    #[inline(always)]
+    pub fn tcp_flags(self) -> u8 {
+        (self.0 >> 24) as u8
     }
 
     #[inline(always)]
     pub fn is_plain(self) -> bool {
-        self.l3 != 0
+        self.l3() != 0
+    }
+
+    /// Whether the frame has no VLAN tag, and of the TCP flags in `mask` the packet has `flags`.
+    #[inline(always)]
+    pub fn is_untagged_with(self, mask: u8, flags: u8) -> bool {
+        self.0 & Self::new(0, 0xff, mask).0 == Self::new(0, ETHERNET_LEN as u8, flags).0
     }
 
     /// Whether the frame has no VLAN tag.
     #[inline(always)]
     pub fn is_untagged(self) -> bool {
-        usize::from(self.l3) == ETHERNET_LEN
+        usize::from(self.l3()) == ETHERNET_LEN
     }
 
     /// As [`Parsed::frame_len`].
     #[inline(always)]
     pub fn frame_len(self) -> usize {
-        usize::from(self.l3) + usize::from(self.ip_len)
+        usize::from(self.l3()) + usize::from(self.ip_len())
     }
 
     /// The same as [`parse_into`] says of the packet, which is in an untagged frame.
     #[inline(always)]
     pub fn to_parsed<A: Ip>(self, protocol: u8, ports: u32) -> Parsed {
-        let Self { ip_len, l3, tcp_flags } = self;
+        let (ip_len, l3, tcp_flags) = (self.ip_len(), self.l3(), self.tcp_flags());
         let l4 = u16::from(l3) + A::Header::LEN as u16;
         let state_flags = if A::IS_V6 { tcp_flags } else { 0 };
         Parsed { kind: A::KIND, vlan: 0, l3, protocol, l4, ip_len, tcp_flags, state_flags, fragment: false, ports }
@@ -201,14 +225,17 @@ pub fn plain_v4(head: &[u8], frame_len: usize) -> Option<Plain<Ip4>> {
     let protocol = start[L3 + 9];
     let (tcp_flags, len) = if protocol == TCP {
         (start[L4 + TCP_FLAGS_AT], TCP_LEN)
-    } else if protocol == UDP {
-        (0, UDP_LEN)
     } else {
+        // the compiler is told which way to make short
         std::hint::cold_path();
-        return None;
+        if protocol != UDP {
+            return None;
+        }
+        (0, UDP_LEN)
     };
     let end = L3 + usize::from(ip_len);
-    if end > frame_len || end < L4 + len {
+    // the frame has all headers, so that both are one comparison: what is too short is far too long
+    if end.wrapping_sub(L4 + len) > frame_len.wrapping_sub(L4 + len) {
         std::hint::cold_path();
         return None;
     }
@@ -221,7 +248,7 @@ pub fn plain_v4(head: &[u8], frame_len: usize) -> Option<Plain<Ip4>> {
         return None;
     }
     let [from, to] = Ip4::pair_of(addresses);
-    let facts = Facts { ip_len, l3: L3 as u8, tcp_flags };
+    let facts = Facts::new(ip_len, L3 as u8, tcp_flags);
     Some(Plain { from, to, ports: half_at(start, L4).to_le(), protocol, facts })
 }
 
@@ -245,7 +272,7 @@ pub fn plain_v6(head: &[u8], frame_len: usize) -> Option<Plain<Ip6>> {
         to: Ip6::read(&start[38..54]),
         ports: half_at(start, L4).to_le(),
         protocol: start[20],
-        facts: Facts { ip_len, l3: ETHERNET_LEN as u8, tcp_flags },
+        facts: Facts::new(ip_len, ETHERNET_LEN as u8, tcp_flags),
     })
 }
 

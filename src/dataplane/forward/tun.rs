@@ -127,7 +127,7 @@ fn wrap_plain_in<F: Frame, A: Family, O: Carry>(
     pmtu_disc: bool,
     ip_id: &mut u64,
 ) -> bool {
-    let (l3, len) = (usize::from(packet.plain.l3), outer.total_len());
+    let (l3, len) = (usize::from(packet.plain.l3()), outer.total_len());
     let Some(room) = len.checked_sub(l3) else { return false };
     let Some(ip) = A::Header::at(frame.head(), l3) else { return false };
     let hops = ip.hops().wrapping_sub(1);
@@ -136,11 +136,11 @@ fn wrap_plain_in<F: Frame, A: Family, O: Carry>(
     }
     let Some((front, packet_bytes)) = frame.head_mut().split_at_mut_checked(len) else { return false };
     let Some(ip) = A::Header::of_mut(packet_bytes) else { return false };
-    let inner = inner_of::<A>(packet.plain.ip_len, ip, hops, pmtu_disc, ip_id);
+    let inner = inner_of::<A>(packet.plain.ip_len(), ip, hops, pmtu_disc, ip_id);
     ip.take_hop();
     let is_written = outer.write::<O>(front, &inner).is_some();
     if outer.has_to_fill() {
-        return outer.fill::<A, O>(front, packet.plain.ip_len, packet.flow_hash(), Sum::ZERO).is_some();
+        return outer.fill::<A, O>(front, packet.plain.ip_len(), packet.flow_hash(), Sum::ZERO).is_some();
     }
     is_written
 }

@@ -3,17 +3,17 @@
 
 use super::Arrival;
 use super::owner::{Recent, Stage};
-use super::peers::Peers;
 use crate::dataplane::director::{Director, Packet};
 use crate::dataplane::family::Family;
 use crate::dataplane::frame::Frame;
+use crate::dataplane::packet::Exit;
+use crate::model::PortId;
 use crate::model::limits::BURST;
-use crate::model::{WorkerCounters, WorkerId};
 
 impl<F: Frame> Director<F> {
     /// Whose the packets are that no connection here knows, as [`Director::steer`] would find out later. Of some it remains
     /// open: while a change is under way, with marks, and where a connection may be known by less than the whole key.
-    pub(in crate::dataplane) fn home_step<A: Family>(&self, packets: &mut [Packet<A>]) {
+    pub(in crate::dataplane) fn home_step<A: Family>(&self, port: PortId, packets: &mut [Packet<A>]) {
         let (steering, connections) = (&*self.snapshot.steering, self.connections.table::<A>());
         let is_simple = self.arrival == Arrival::Fresh
             && steering.stage == Stage::Settled
@@ -33,28 +33,11 @@ impl<F: Frame> Director<F> {
             packet.home = claim.map(|claim| {
                 let home = steering.owners(&claim).now;
                 if home != self.worker {
-                    self.compare_hashes(packet.port, &claim);
+                    packet.exit = Exit::to(home);
+                    self.compare_hashes(port, &claim);
                 }
                 home
             });
-        }
-    }
-}
-
-/// The others, to which packets go whose they are.
-pub(in crate::dataplane) struct Others<'a, F> {
-    pub me: WorkerId,
-    pub peers: &'a mut Peers<F>,
-    pub counters: &'a WorkerCounters,
-}
-
-impl<F> Others<'_, F> {
-    /// Gives the frame back when it is ours, or not known to be somebody's.
-    #[inline(always)]
-    pub fn send<A>(&mut self, frame: F, packet: &Packet<A>) -> Result<(), F> {
-        match packet.home {
-            Some(home) if home != self.me => self.peers.send_frame(home, frame, packet.port, self.counters),
-            _ => Err(frame),
         }
     }
 }

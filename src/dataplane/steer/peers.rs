@@ -156,15 +156,14 @@ impl<F> Peers<F> {
         true
     }
 
-    /// As [`Peers::send`] for a frame that has just come by a port; given back when there is no such worker.
+    /// As [`Peers::send`] for a frame that has just come by a port.
     #[inline(always)]
-    pub fn send_frame(&mut self, to: WorkerId, frame: F, port: PortId, counters: &WorkerCounters) -> Result<(), F> {
-        if !matches!(self.peers.get(to.index()), Some(Some(_))) {
-            return Err(frame);
+    pub fn send_frame(&mut self, to: WorkerId, frame: F, port: PortId, counters: &WorkerCounters) {
+        if self.send(to, Parcel::Frame(frame, port, Mark::Handed), counters) {
+            counters.of_port(port).elsewhere.add(1);
+        } else {
+            counters.dropped(DropReason::Internal);
         }
-        self.send(to, Parcel::Frame(frame, port, Mark::Handed), counters);
-        counters.of_port(port).elsewhere.add(1);
-        Ok(())
     }
 
     /// What was taken is on its way; what the rings have no room for is dropped.

@@ -108,7 +108,7 @@ impl Outlet<Bytes> for Pool {
         }
     }
     fn transmit_burst(&mut self, port: PortId, frames: &mut ArrayVec<Bytes, BURST>) {
-        if !self.waiting.is_empty() {
+        if !self.waiting.is_empty() || frames.len() < 16 {
             return frames.drain(..).for_each(|frame| self.transmit(port, frame));
         }
         self.sent += frames.len();

@@ -85,18 +85,51 @@ impl<F: Frame> Director<F> {
         if self.without_common_path {
             return packets.iter().take_while(|packet| packet.exit != Exit::OPEN).count();
         }
-        // packets like the first have a loop to themselves, which is as short as it can be; mixed ones share one
-        let Some(first) = packets.first() else { return 0 };
-        let alike = match self.connections.table::<A>().flags_of(first.guess) & (flags::NAT | flags::TUN) {
-            0 => self.pass_alike::<A, 0>(epoch, frames, packets),
-            flags::NAT => self.pass_nat(epoch, frames, packets),
-            flags::TUN => self.pass_tun(epoch, frames, packets),
-            _ => 0,
-        };
-        match (frames.get_mut(alike..), packets.get_mut(alike..)) {
-            (Some(frames), Some(packets)) if !packets.is_empty() => alike + self.pass_any(epoch, frames, packets),
-            _ => alike,
+        let mut passed = 0;
+        while let (Some(frames), Some(rest)) = (frames.get_mut(passed..), packets.get_mut(passed..)) {
+            // packets like the first have a loop to themselves, which is as short as it can be
+            let Some(first) = rest.first() else { break };
+            let alike = match self.connections.table::<A>().flags_of(first.guess) & (flags::NAT | flags::TUN) {
+                0 => self.pass_alike::<A, 0>(epoch, frames, rest),
+                flags::NAT => self.pass_nat(epoch, frames, rest),
+                flags::TUN => self.pass_tun(epoch, frames, rest),
+                _ => 0,
+            };
+            passed += alike;
+            if alike == rest.len() {
+                break;
+            }
+            let (mixed, again) = self.pass_mixed(epoch, &mut frames[alike..], &mut rest[alike..]);
+            passed += mixed;
+            if !again {
+                break;
+            }
         }
+        passed
+    }
+
+    /// The same from a packet on that is not like those before it; and whether it is worth going on behind them.
+    #[cold]
+    fn pass_mixed<A: Family>(&mut self, epoch: u32, frames: &mut [F], packets: &mut [Packet<A>]) -> (usize, bool) {
+        match packets.first_mut() {
+            Some(first) if first.plain.is_plain() && first.guess.is_some() => {
+                if self.improve_guess(first) {
+                    return (0, true);
+                }
+            }
+            _ => return (0, false),
+        }
+        let passed = self.pass_any(epoch, frames, packets);
+        (passed, passed > 0)
+    }
+
+    /// Whether a packet's connection was guessed wrong, as in a full table one in fifty is, and now is not.
+    fn improve_guess<A: Family>(&self, packet: &mut Packet<A>) -> bool {
+        let Some(better) = self.connections.table::<A>().better_guess(packet.guess, &packet.key, packet.hash) else {
+            return false;
+        };
+        packet.guess = better;
+        true
     }
 
     #[inline(never)]

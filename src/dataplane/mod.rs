@@ -4,6 +4,7 @@
 pub mod admit;
 pub mod areas;
 pub mod arp;
+pub mod burst;
 pub mod bypass;
 pub mod defence;
 pub mod destinations;

@@ -3,7 +3,8 @@
 use crate::model::{DropReason, PortId, WorkerId};
 use crate::tables::connections::{Guess, Key};
 use crate::wire::ip::Ip;
-use crate::wire::parse::{Facts, Parsed};
+use crate::wire::parse::Parsed;
+use crate::wire::plain::Facts;
 
 /// Which way a frame goes whose packet needs no more work here; one word, as those of a burst are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -108,5 +109,21 @@ impl<A> Packet<A> {
     #[inline(always)]
     pub fn wire_len(&self) -> u16 {
         self.parsed.ip_len | self.came_in_fragments
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_is_the_way_that_it_was_made_from() {
+        for number in [0, 1, u16::MAX] {
+            assert_eq!(Exit::by(PortId(number)).way(), Way::Port(PortId(number)));
+            assert_eq!(Exit::to(WorkerId(number)).way(), Way::Worker(WorkerId(number)));
+            assert_ne!(Exit::by(PortId(number)), Exit::to(WorkerId(number)));
+        }
+        assert_eq!((Exit::OPEN.way(), Exit::FAMILY.way()), (Way::Open, Way::Family));
+        assert_eq!(Exit::default(), Exit::OPEN);
     }
 }

@@ -16,6 +16,9 @@ use arrayvec::ArrayVec;
 /// microsecond, a queue that stays full is slower than what is sent to it.
 const SEND_RETRIES: usize = 4;
 
+/// Frames from which on a burst is moved as a whole, which costs the same however few they are.
+const WORTH_MOVING: usize = 16;
+
 /// How a worker's frames get to a port.
 pub enum Exit {
     /// By a queue of its own; also those of the workers at the other ends, which have none.
@@ -109,7 +112,7 @@ impl Outlet<Mbuf> for WorkerQueues {
     #[inline(always)]
     fn transmit_burst(&mut self, port: PortId, frames: &mut Burst) {
         let transmit = &mut self.transmit[port.index()];
-        if !transmit.waiting.is_empty() {
+        if !transmit.waiting.is_empty() || frames.len() < WORTH_MOVING {
             return self.transmit_all(port, frames.drain(..));
         }
         transmit.waiting = std::mem::take(frames);

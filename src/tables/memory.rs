@@ -94,6 +94,9 @@ unsafe impl<T: Zeroed + Sync> Sync for Mapping<T> {}
 
 /// The size of a huge page everywhere DPDK is used on x86-64 and arm64 by default.
 const HUGE_PAGE: usize = 2 << 20;
+/// Tables from this size on are given huge pages. Where each packet meets another entry, even the few hundred small pages of such
+/// a table are more than the first level of address translation remembers.
+const HUGE_FROM: usize = HUGE_PAGE / 4;
 
 /// There was not enough memory for a table.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +129,7 @@ impl<T: Zeroed> Mapping<T> {
     ) -> Result<Self, NoMemory> {
         const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0) };
         let wanted = len.saturating_mul(size_of::<T>()).max(1);
-        let (pages, page) = if wanted >= HUGE_PAGE { (Pages::Transparent, HUGE_PAGE) } else { (Pages::Small, PAGE) };
+        let (pages, page) = if wanted >= HUGE_FROM { (Pages::Transparent, HUGE_PAGE) } else { (Pages::Small, PAGE) };
         let bytes = wanted.checked_next_multiple_of(page).unwrap_or(usize::MAX);
         let (start, pages) = map(bytes, pages).map_err(|source| NoMemory { mib: bytes >> 20, source })?;
         if pages == Pages::Transparent {
@@ -226,6 +229,19 @@ fn prefetch_address<T>(address: *const T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_lead_to_all_entries_in_order_and_to_none_behind() {
+        for len in [1, 7, 1000] {
+            let mut mapping = Mapping::<u64>::new(len).unwrap();
+            (0..len).for_each(|i| mapping[i] = i as u64);
+            let met: Vec<u64> = (0..=u32::MAX).step_by(1 << 18).map(|share| *mapping.at(share).unwrap()).collect();
+            assert!(met.is_sorted() && (0..len as u64).all(|i| met.contains(&i)));
+            assert_eq!(mapping.at(u32::MAX), Some(&(len as u64 - 1)));
+            assert_eq!(mapping.index_at(u32::MAX), len - 1);
+        }
+        assert_eq!(Mapping::<u64>::new(0).unwrap().at(u32::MAX), None);
+    }
 
     #[test]
     fn a_mapping_is_zero_aligned_and_writable() {

@@ -20,6 +20,7 @@ pub mod ipv4_options;
 pub mod ipv6;
 pub mod nd;
 pub mod parse;
+pub mod plain;
 pub mod ports;
 pub mod quoted;
 pub mod rss_key;

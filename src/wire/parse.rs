@@ -4,11 +4,8 @@
 //! header checksum, IPv6's extension headers up to the transport header, room for the ports. Not checked: anything in the transport header, which passes unchanged.
 
 use super::Header;
-use super::address::{Address, Ip4, Ip6};
 use super::ethernet::ethertype;
-use super::ip::Ip;
 use super::ip_protocol::{ICMP, ICMPV6, SCTP, TCP, UDP};
-use super::ipv4;
 use super::ipv6::{HEADER_LEN, Ipv6Header, upper_layer};
 
 /// What kind of packet a frame carries.
@@ -68,43 +65,20 @@ impl Parsed {
     }
 }
 
-const ETHERNET_LEN: usize = 14;
+pub(super) const ETHERNET_LEN: usize = 14;
 /// Of an IPv4 header's flags and offset: more fragments, or an offset (RFC 791 §3.1).
-const FRAGMENT_MASK: u16 = 0x3fff;
+pub(super) const FRAGMENT_MASK: u16 = 0x3fff;
 /// RFC 768.
-const UDP_LEN: usize = 8;
+pub(super) const UDP_LEN: usize = 8;
 /// Without options (RFC 9293 §3.1).
-const TCP_LEN: usize = 20;
+pub(super) const TCP_LEN: usize = 20;
 /// Its common header (RFC 9260 §3.1).
 const SCTP_LEN: usize = 12;
-const TCP_FLAGS_AT: usize = 13;
+pub(super) const TCP_FLAGS_AT: usize = 13;
 
 #[inline(always)]
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
-}
-
-/// Eight bytes, the first one lowest.
-#[inline(always)]
-fn word_at<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
-    // as an array: one load
-    u64::from_le_bytes(bytes[at..].first_chunk().copied().unwrap_or_default())
-}
-
-/// Four bytes, the first one lowest.
-#[inline(always)]
-fn half_at<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..].first_chunk().copied().unwrap_or_default())
-}
-
-/// A word with these bytes, each with its place, and zeros.
-const fn bytes_of(bytes: &[(usize, u8)]) -> u64 {
-    let (mut word, mut i) = (0, 0);
-    while i < bytes.len() {
-        word |= (bytes[i].1 as u64) << (8 * bytes[i].0);
-        i += 1;
-    }
-    word
 }
 
 /// Parses the headers in `head`, the contiguous first bytes of a frame of `frame_len` bytes.
@@ -126,154 +100,6 @@ pub fn parse_into(head: &[u8], frame_len: usize, parsed: &mut Parsed) -> Result<
         ethertype::VLAN => parse_network(head, frame_len, 18, u16_at(head, 14) & 0xfff, parsed),
         _ => parse_network(head, frame_len, ETHERNET_LEN, 0, parsed),
     }
-}
-
-/// What there is to know of a plain packet: one with a TCP or UDP header right behind a fixed IP header, both whole.
-/// Nearly every packet is one, so those in untagged frames are looked at without detours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plain<A> {
-    pub from: A,
-    pub to: A,
-    /// As in [`Parsed`].
-    pub ports: u32,
-    pub protocol: u8,
-    pub facts: Facts,
-}
-
-/// Of a plain packet what its connection's key does not say, as one word: bytes of the IP packet, where it begins in the frame (0 of
-/// a packet that is not plain), TCP flags. The default is of one that is not plain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Facts(u32);
-
-impl Facts {
-    #[inline(always)]
-    const fn new(ip_len: u16, l3: u8, tcp_flags: u8) -> Self {
-        Self(ip_len as u32 | (l3 as u32) << 16 | (tcp_flags as u32) << 24)
-    }
-
-    /// Of a packet about which everything is known.
-    pub fn of(parsed: &Parsed) -> Self {
-        Self::new(parsed.ip_len, parsed.l3, parsed.tcp_flags)
-    }
-
-    /// As [`Parsed::ip_len`].
-    #[inline(always)]
-    pub fn ip_len(self) -> u16 {
-        self.0 as u16
-    }
-
-    /// As [`Parsed::l3`].
-    #[inline(always)]
-    pub fn l3(self) -> u8 {
-        (self.0 >> 16) as u8
-    }
-
-    /// As [`Parsed::tcp_flags`].
-    #[inline(always)]
-    pub fn tcp_flags(self) -> u8 {
-        (self.0 >> 24) as u8
-    }
-
-    #[inline(always)]
-    pub fn is_plain(self) -> bool {
-        self.l3() != 0
-    }
-
-    /// Whether the frame has no VLAN tag, and of the TCP flags in `mask` the packet has `flags`.
-    #[inline(always)]
-    pub fn is_untagged_with(self, mask: u8, flags: u8) -> bool {
-        self.0 & Self::new(0, 0xff, mask).0 == Self::new(0, ETHERNET_LEN as u8, flags).0
-    }
-
-    /// Whether the frame has no VLAN tag.
-    #[inline(always)]
-    pub fn is_untagged(self) -> bool {
-        usize::from(self.l3()) == ETHERNET_LEN
-    }
-
-    /// As [`Parsed::frame_len`].
-    #[inline(always)]
-    pub fn frame_len(self) -> usize {
-        usize::from(self.l3()) + usize::from(self.ip_len())
-    }
-
-    /// The same as [`parse_into`] says of the packet, which is in an untagged frame.
-    #[inline(always)]
-    pub fn to_parsed<A: Ip>(self, protocol: u8, ports: u32) -> Parsed {
-        let (ip_len, l3, tcp_flags) = (self.ip_len(), self.l3(), self.tcp_flags());
-        let l4 = u16::from(l3) + A::Header::LEN as u16;
-        let state_flags = if A::IS_V6 { tcp_flags } else { 0 };
-        Parsed { kind: A::KIND, vlan: 0, l3, protocol, l4, ip_len, tcp_flags, state_flags, fragment: false, ports }
-    }
-}
-
-/// [`Plain`] of an IPv4 packet in an untagged frame; `None` for all others, which [`parse_into`] knows more about.
-#[inline(always)]
-pub fn plain_v4(head: &[u8], frame_len: usize) -> Option<Plain<Ip4>> {
-    const L3: usize = ETHERNET_LEN;
-    const L4: usize = L3 + ipv4::HEADER_LEN;
-    // of the header's first word, what is the same in all plain packets: version and length, and that they are whole
-    const HEADER: u64 = bytes_of(&[(0, 0x45)]);
-    const HEADER_MASK: u64 = bytes_of(&[(0, 0xff), (6, (FRAGMENT_MASK >> 8) as u8), (7, FRAGMENT_MASK as u8)]);
-    let start = head.first_chunk::<{ L4 + TCP_LEN }>()?;
-    let first = word_at(start, L3);
-    if first & HEADER_MASK != HEADER || u16_at(start, 12) != ethertype::IPV4 {
-        std::hint::cold_path();
-        return None;
-    }
-    let ip_len = ((first >> 16) as u16).swap_bytes();
-    let protocol = start[L3 + 9];
-    let (tcp_flags, len) = if protocol == TCP {
-        (start[L4 + TCP_FLAGS_AT], TCP_LEN)
-    } else {
-        // the compiler is told which way to make short
-        std::hint::cold_path();
-        if protocol != UDP {
-            return None;
-        }
-        (0, UDP_LEN)
-    };
-    let end = L3 + usize::from(ip_len);
-    // the frame has all headers, so that both are one comparison: what is too short is far too long
-    if end.wrapping_sub(L4 + len) > frame_len.wrapping_sub(L4 + len) {
-        std::hint::cold_path();
-        return None;
-    }
-    // as in `checksum_is_right`, with carries that come back
-    let addresses = word_at(start, L3 + 12);
-    let (sum, carry) = first.overflowing_add(addresses);
-    let (sum, carry) = sum.overflowing_add(u64::from(half_at(start, L3 + 8)) + u64::from(carry));
-    if !(sum + u64::from(carry)).is_multiple_of(0xffff) {
-        std::hint::cold_path();
-        return None;
-    }
-    let [from, to] = Ip4::pair_of(addresses);
-    let facts = Facts::new(ip_len, L3 as u8, tcp_flags);
-    Some(Plain { from, to, ports: half_at(start, L4).to_le(), protocol, facts })
-}
-
-/// [`Plain`] of an IPv6 packet without extension headers in an untagged frame.
-#[inline(always)]
-pub fn plain_v6(head: &[u8], frame_len: usize) -> Option<Plain<Ip6>> {
-    const L4: usize = ETHERNET_LEN + HEADER_LEN;
-    let start = head.first_chunk::<{ L4 + TCP_LEN }>()?;
-    if start[12..14] != [0x86, 0xdd] || start[14] >> 4 != 6 {
-        return None;
-    }
-    let ip_len = u16_at(start, 18).checked_add(HEADER_LEN as u16)?;
-    let end = ETHERNET_LEN + usize::from(ip_len);
-    let is_tcp = start[20] == TCP;
-    if !(is_tcp || start[20] == UDP) || end > frame_len || end < L4 + if is_tcp { TCP_LEN } else { UDP_LEN } {
-        return None;
-    }
-    let tcp_flags = if is_tcp { start[L4 + TCP_FLAGS_AT] } else { 0 };
-    Some(Plain {
-        from: Ip6::read(&start[22..38]),
-        to: Ip6::read(&start[38..54]),
-        ports: half_at(start, L4).to_le(),
-        protocol: start[20],
-        facts: Facts::new(ip_len, ETHERNET_LEN as u8, tcp_flags),
-    })
 }
 
 fn parse_network(head: &[u8], frame_len: usize, l3: usize, vlan: u16, parsed: &mut Parsed) -> Result<(), Malformed> {
@@ -458,6 +284,8 @@ fn checksum_is_right(header: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::address::{Ip4, Ip6};
+    use super::super::plain::{Plain, plain_v4, plain_v6};
     use super::*;
 
     fn frame(hex: &str) -> Vec<u8> {

@@ -69,7 +69,8 @@ fn packet() -> impl Strategy<Value = Packet> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        12 => prop::collection::vec(packet(), 1..12).prop_map(Step::Packets),
+        12 => prop_oneof![3 => prop::collection::vec(packet(), 1..12), 1 => prop::collection::vec(packet(), 30..65)]
+            .prop_map(Step::Packets),
         2 => (1..2000_u64).prop_map(Step::Wait),
         1 => (1..4_u8, any::<u8>()).prop_map(|(server, mac)| Step::Move(server, mac)),
         1 => (0..6_usize, 0..3_u32).prop_map(|(dest, weight)| Step::Weight(dest, weight)),
@@ -80,8 +81,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn methods() -> impl Strategy<Value = Forward> {
+fn method() -> impl Strategy<Value = Forward> {
     prop_oneof![Just(Forward::Nat), Just(Forward::Dr), Just(Forward::Tun(Tunnel::default()))]
+}
+
+/// Of the six destinations: all the same, or any mix.
+fn methods() -> impl Strategy<Value = Vec<Forward>> {
+    prop_oneof![2 => method().prop_map(|method| vec![method; 6]), 1 => prop::collection::vec(method(), 6)]
 }
 
 struct Play {
@@ -91,14 +97,14 @@ struct Play {
 }
 
 impl Play {
-    fn new(forward: Forward) -> Self {
+    fn new(methods: &[Forward]) -> Self {
         let mut lab = Lab::new();
-        let mut dests = vec![];
+        let (mut dests, mut methods) = (vec![], methods.iter());
         for (protocol, virt) in [(Protocol::Tcp, VIP), (Protocol::Udp, "192.0.2.10:53")] {
             let service = lab.service(protocol, virt, "rr");
             // one of them behind a VLAN
             for server in ["10.0.0.1:8080", "10.0.0.2:80", "10.1.0.3:80"] {
-                dests.push(lab.add(service, server, forward, 1));
+                dests.push(lab.add(service, server, *methods.next().expect("one each"), 1));
             }
         }
         lab.settings(|s| s.forward = true);
@@ -209,8 +215,8 @@ impl Play {
 
 proptest! {
     #[test]
-    fn it_does_what_the_other_stages_do(forward in methods(), steps in prop::collection::vec(step(), 1..40)) {
-        let (mut common, mut without) = (Play::new(forward), Play::new(forward));
+    fn it_does_what_the_other_stages_do(methods in methods(), steps in prop::collection::vec(step(), 1..40)) {
+        let (mut common, mut without) = (Play::new(&methods), Play::new(&methods));
         without.lab.director.without_common_path = true;
         for step in &steps {
             prop_assert_eq!(common.step(step), without.step(step));

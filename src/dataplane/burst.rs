@@ -229,19 +229,14 @@ impl<F: Frame> Director<F> {
         others: &mut ArrayVec<F, BURST>,
         out: &mut impl Outlet<F>,
     ) {
-        let mut packets = packets;
-        while let Some(Packet { exit, .. }) = packets.first() {
-            let len = packets.iter().take_while(|packet| packet.exit == *exit).count();
-            let frames = frames.take(len);
-            match exit.way() {
-                Way::Port(port) => out.transmit_all(port, frames),
-                Way::Worker(home) => frames.for_each(|frame| {
-                    self.peers.send_frame(home, frame, from, &self.counters);
-                }),
-                Way::Family => others.extend(frames),
-                Way::Open => frames.for_each(|_| self.counters.dropped(DropReason::Internal)),
+        // packets first: zip would take a frame too many otherwise
+        for (packet, frame) in packets.iter().zip(frames) {
+            match packet.exit.way() {
+                Way::Port(port) => out.transmit(port, frame),
+                Way::Worker(home) => self.peers.send_frame(home, frame, from, &self.counters),
+                Way::Family => others.push(frame),
+                Way::Open => self.counters.dropped(DropReason::Internal),
             }
-            packets = packets.get(len..).unwrap_or_default();
         }
     }
 

@@ -14,12 +14,16 @@ use super::outlet::Outlet;
 use super::packet::Exit;
 use super::path::{Path, TAGGED_LEN, UNTAGGED_LEN};
 use super::tcp::{self, Side};
+use crate::model::limits::BURST;
 use crate::model::state::TcpState;
 use crate::model::{DestCounters, DestId, PortId, Protocol, Tick, TimeoutSets, TimeoutsId};
 use crate::tables::connections::{Conn, ConnId, Connections, Direction, flags};
 use crate::wire::Header;
 use crate::wire::ip::IpHeader;
 use std::sync::Arc;
+
+/// Other workers' packets are among these everywhere when they are more than one in so many.
+const SCATTERED: usize = 8;
 
 /// What makes a connection's packets go another way.
 const UNCOMMON: u16 = flags::PARTICULAR | flags::LOCAL | flags::TEMPLATE | flags::ONE_PACKET | flags::UNBOUND;
@@ -85,6 +89,12 @@ impl<F: Frame> Director<F> {
         if self.without_common_path {
             return packets.iter().take_while(|packet| packet.exit != Exit::OPEN).count();
         }
+        if self.is_shared {
+            let elsewhere = packets.iter().filter(|packet| packet.exit != Exit::OPEN).count();
+            if elsewhere > packets.len() / SCATTERED {
+                return self.pass_scattered(epoch, frames, packets);
+            }
+        }
         let mut passed = 0;
         while let (Some(frames), Some(rest)) = (frames.get_mut(passed..), packets.get_mut(passed..)) {
             // packets like the first have a loop to themselves, which is as short as it can be
@@ -106,6 +116,27 @@ impl<F: Frame> Director<F> {
             }
         }
         passed
+    }
+
+    /// The same where other workers' packets are among them everywhere: which ones are left is written down first, without branches,
+    /// as nobody foresees which.
+    #[inline(never)]
+    fn pass_scattered<A: Family>(&mut self, epoch: u32, frames: &mut [F], packets: &mut [Packet<A>]) -> usize {
+        let mut common = self.common(epoch);
+        let (mut ours, mut count) = ([0_u8; BURST], 0_usize);
+        for (i, packet) in packets.iter().enumerate() {
+            ours[count % BURST] = i as u8;
+            count += usize::from(packet.exit == Exit::OPEN);
+        }
+        for &i in ours.iter().take(count) {
+            let i = usize::from(i);
+            let (Some(frame), Some(packet)) = (frames.get_mut(i), packets.get_mut(i)) else { return i };
+            match common.pass(frame, packet) {
+                Some(port) => packet.exit = Exit::by(port),
+                None => return i,
+            }
+        }
+        packets.len()
     }
 
     /// The same from a packet on that is not like those before it; and whether it is worth going on behind them.

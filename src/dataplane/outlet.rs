@@ -10,16 +10,10 @@ pub trait Outlet<F: Frame> {
     /// Takes a complete Ethernet frame to send on `port`. What the port refuses in the end is counted there.
     fn transmit(&mut self, port: PortId, frame: F);
 
-    /// The same for several frames, in order.
-    #[inline(always)]
-    fn transmit_all(&mut self, port: PortId, frames: impl Iterator<Item = F>) {
-        frames.for_each(|frame| self.transmit(port, frame));
-    }
-
     /// The same for a whole burst, which is empty afterwards.
     #[inline(always)]
     fn transmit_burst(&mut self, port: PortId, frames: &mut ArrayVec<F, BURST>) {
-        self.transmit_all(port, frames.drain(..));
+        frames.drain(..).for_each(|frame| self.transmit(port, frame));
     }
 
     /// A new frame, empty; `None` when there is no buffer left.

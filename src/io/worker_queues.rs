@@ -97,23 +97,10 @@ impl Outlet<Mbuf> for WorkerQueues {
     }
 
     #[inline(always)]
-    fn transmit_all(&mut self, port: PortId, mut frames: impl Iterator<Item = Mbuf>) {
-        let transmit = &mut self.transmit[port.index()];
-        loop {
-            let room = transmit.waiting.remaining_capacity();
-            transmit.waiting.extend(frames.by_ref().take(room));
-            if !transmit.waiting.is_full() {
-                return;
-            }
-            transmit.flush();
-        }
-    }
-
-    #[inline(always)]
     fn transmit_burst(&mut self, port: PortId, frames: &mut Burst) {
         let transmit = &mut self.transmit[port.index()];
         if !transmit.waiting.is_empty() || frames.len() < WORTH_MOVING {
-            return self.transmit_all(port, frames.drain(..));
+            return frames.drain(..).for_each(|frame| self.transmit(port, frame));
         }
         transmit.waiting = std::mem::take(frames);
         if transmit.waiting.is_full() {

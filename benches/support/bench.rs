@@ -36,6 +36,9 @@ impl Bench {
         let parameters =
             Parameters { worker: WorkerId(0), workers: 1, capacity: setup.capacity, seeds: [11, 22, 33, 44], now };
         let mut director = Director::new(parameters).expect("enough memory");
+        if let Some(ahead) = setup.ahead {
+            director.ask_ahead(ahead);
+        }
         director.pick_up_at_once(Arc::new(state.snapshot().clone()));
         Self { director, pool: Pool::of(2 * BURST), now, version: setup.version, random: 1 }
     }

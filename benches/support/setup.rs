@@ -52,6 +52,8 @@ pub struct Setup<'a> {
     pub destination_keys: &'a str,
     /// Connections there is room for.
     pub capacity: u32,
+    /// Packets by which a stage is ahead of the next; `None`: as the processor likes it.
+    pub ahead: Option<usize>,
 }
 
 impl Default for Setup<'_> {
@@ -66,6 +68,7 @@ impl Default for Setup<'_> {
             service_keys: "",
             destination_keys: "",
             capacity: 10_000,
+            ahead: None,
         }
     }
 }

@@ -23,9 +23,6 @@ use crate::wire::tcp::TcpHeader;
 use crate::wire::udp::UdpHeader;
 use arrayvec::ArrayVec;
 
-/// Packets by which a stage is ahead of the next: as many as take as long as memory needs to answer.
-const STEP: usize = 16;
-
 /// How far the packets of a burst are: so many of them have been through each stage.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stages {
@@ -121,7 +118,7 @@ impl<F: Frame> Director<F> {
         let (ours, epoch, first) = (self.network.start_of_ours(port), self.network.path_epoch(), stages.finished);
         loop {
             if stages.finished == stages.due {
-                let steps = |n: usize| (stages.finished + n * STEP).min(packets.len());
+                let steps = |n: usize| (stages.finished + n * self.step).min(packets.len());
                 let (to_parse, to_guess, to_finish) = (steps(3), steps(2), steps(1));
                 let waiting = &mut frames[stages.parsed - first..to_parse - first];
                 self.parse_step(port, ours, waiting, &mut packets[stages.parsed..to_parse]);

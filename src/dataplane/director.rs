@@ -29,7 +29,7 @@ use crate::model::limits::{BURST, EXPIRE_PER_POLL};
 use crate::model::timeouts::REARM_S;
 use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
 use crate::tables::connections::{ConnId, Direction, Guess, Key, flags};
-use crate::tables::memory::NoMemory;
+use crate::tables::memory::{NoMemory, worth_asking_ahead};
 use crate::tables::names::{NAMES_MAX, Names};
 use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
@@ -90,6 +90,8 @@ pub struct Director<F: Frame> {
     pub(super) now: Time,
     /// The same in timers' units.
     pub(super) tick: Tick,
+    /// Packets by which a stage is ahead of the next: as many as take as long as memory needs to answer, at least one.
+    pub(super) step: usize,
     pub(super) packets: PerFamily<Packets<Ip4>, Packets<Ip6>>,
     pub(super) reassemblers: Reassemblers<F>,
     /// How the packet came that is being finished, if it was put together from fragments.
@@ -133,6 +135,7 @@ impl<F: Frame> Director<F> {
             announces: worker == WorkerId(0),
             now,
             tick: now.tick(),
+            step: worth_asking_ahead(),
             packets: PerFamily { v4: new_packets(), v6: new_packets() },
             reassemblers: PerFamily { v4: Reassembler::new(seeds), v6: Reassembler::new(seeds) },
             geometry: None,
@@ -146,6 +149,11 @@ impl<F: Frame> Director<F> {
     pub fn join(&mut self, board: &Board, worker: WorkerId) {
         self.destinations.join(board, worker);
         self.services.join();
+    }
+
+    /// Has each stage so many packets ahead of the next, whatever processor it is.
+    pub fn ask_ahead(&mut self, packets: usize) {
+        self.step = packets.max(1);
     }
 
     /// This worker's counters, for the control thread to read.

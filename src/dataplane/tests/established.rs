@@ -215,8 +215,13 @@ impl Play {
 
 proptest! {
     #[test]
-    fn it_does_what_the_other_stages_do(methods in methods(), steps in prop::collection::vec(step(), 1..40)) {
+    fn it_does_what_the_other_stages_do(
+        methods in methods(),
+        steps in prop::collection::vec(step(), 1..40),
+        ahead in 1..20_usize,
+    ) {
         let (mut common, mut without) = (Play::new(&methods), Play::new(&methods));
+        common.lab.director.ask_ahead(ahead);
         without.lab.director.without_common_path = true;
         for step in &steps {
             prop_assert_eq!(common.step(step), without.step(step));

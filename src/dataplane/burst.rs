@@ -241,8 +241,12 @@ impl<F: Frame> Director<F> {
     #[inline(always)]
     fn finish_uncommon<A: Family>(&mut self, port: PortId, frame: F, packet: &mut Packet<A>, out: &mut impl Outlet<F>) {
         packet.port = port;
-        if packet.plain.is_plain() && packet.guess.is_some() {
-            self.renew_paths(packet);
+        if packet.guess.is_some() {
+            // with a guess nobody has asked
+            packet.home = None;
+            if packet.plain.is_plain() {
+                self.renew_paths(packet);
+            }
         }
         packet.know();
         let verdict = match packet.refused {

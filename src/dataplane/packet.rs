@@ -73,7 +73,7 @@ pub struct Packet<A> {
     pub(super) refused: Option<DropReason>,
     /// Where that is known.
     pub(super) exit: Exit,
-    /// Whose it is, where that has been found out already (`steer/home.rs`).
+    /// Whose it is, where that has been found out already (`steer/home.rs`); of a packet with a guess it says nothing.
     pub(super) home: Option<WorkerId>,
 }
 

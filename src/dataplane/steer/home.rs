@@ -13,7 +13,12 @@ use crate::model::limits::BURST;
 impl<F: Frame> Director<F> {
     /// Whose the packets are that no connection here knows, as [`Director::steer`] would find out later. Of some it remains
     /// open: while a change is under way, with marks, and where a connection may be known by less than the whole key.
+    // no part of its caller, which has no registers to spare
+    #[inline(never)]
     pub(in crate::dataplane) fn home_step<A: Family>(&self, port: PortId, packets: &mut [Packet<A>]) {
+        if packets.iter().all(|packet| packet.guess.is_some()) {
+            return;
+        }
         let (steering, connections) = (&*self.snapshot.steering, self.connections.table::<A>());
         let is_simple = self.arrival == Arrival::Fresh
             && steering.stage == Stage::Settled

@@ -9,6 +9,9 @@ use pollux::model::limits::{BURST, HEADROOM};
 /// As of an mbuf with the usual 2 KiB.
 const ROOM: usize = 2048;
 
+/// As `io`'s queues have it.
+const WORTH_MOVING: usize = 16;
+
 /// A frame of one segment, moved by its address as an mbuf is; what is chained to it is copied behind it.
 pub struct Bytes(Box<Buffer>);
 
@@ -108,7 +111,7 @@ impl Outlet<Bytes> for Pool {
         }
     }
     fn transmit_burst(&mut self, port: PortId, frames: &mut ArrayVec<Bytes, BURST>) {
-        if !self.waiting.is_empty() || frames.len() < 16 {
+        if !self.waiting.is_empty() || frames.len() < WORTH_MOVING {
             return frames.drain(..).for_each(|frame| self.transmit(port, frame));
         }
         self.sent += frames.len();

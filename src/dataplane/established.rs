@@ -1,7 +1,7 @@
 //! The common path: packets of connections that are known, which neither begin nor end anything.
 //!
 //! [`Common`] is what they need of the director, taken apart once for a run of them. It decides before it changes
-//! anything whether a packet is one of them; every other is given back untouched, for the stages that know all cases
+//! anything whether a packet is one of them; every other stays as it is, for the stages that know all cases
 //! ([`super::forward`]), and what both do to a packet is the same.
 
 use super::destinations::{DestState, Hop};
@@ -27,6 +27,8 @@ const SCATTERED: usize = 8;
 
 /// What makes a connection's packets go another way.
 const UNCOMMON: u16 = flags::PARTICULAR | flags::LOCAL | flags::TEMPLATE | flags::ONE_PACKET | flags::UNBOUND;
+
+const TCP: u8 = Protocol::Tcp.number();
 
 /// The states that a mere acknowledgement keeps, one bit each, by `secure_tcp` and [`Side`].
 static KEPT: [[u16; 3]; 2] = {
@@ -142,19 +144,20 @@ impl<F: Frame> Director<F> {
     /// The same from a packet on that is not like those before it; and whether it is worth going on behind them.
     #[cold]
     fn pass_mixed<A: Family>(&mut self, epoch: u32, frames: &mut [F], packets: &mut [Packet<A>]) -> (usize, bool) {
-        match packets.first_mut() {
-            Some(first) if first.plain.is_plain() && first.guess.is_some() => {
-                if self.improve_guess(first) {
-                    return (0, true);
-                }
-            }
-            _ => return (0, false),
+        let Some(first) = packets.first_mut() else { return (0, false) };
+        // what begins or ends something does not pass, nor what no connection here may have
+        let is_event = first.key.kind == u32::from(TCP) && !tcp::is_mere_ack(first.plain.tcp_flags());
+        if !first.plain.is_plain() || !first.guess.is_some() || is_event {
+            return (0, false);
+        }
+        if self.improve_guess(first) {
+            return (0, true);
         }
         let passed = self.pass_any(epoch, frames, packets);
         (passed, passed > 0)
     }
 
-    /// Whether a packet's connection was guessed wrong, as in a full table one in fifty is, and now is not.
+    /// Whether a packet's connection was guessed wrong, as a few in a hundred are in a full table, and now is not.
     fn improve_guess<A: Family>(&self, packet: &mut Packet<A>) -> bool {
         let Some(better) = self.connections.table::<A>().better_guess(packet.guess, &packet.key, packet.hash) else {
             return false;
@@ -299,7 +302,6 @@ impl<A: Family, F: Frame> Common<'_, A, F> {
     /// The same for packets that are [all alike](Director::pass_alike). That is known below, where little is left to decide.
     #[inline(always)]
     fn pass_alike<const METHOD: u16>(&mut self, frame: &mut F, packet: &Packet<A>) -> Option<PortId> {
-        const TCP: u8 = Protocol::Tcp.number();
         let (conn, direction) = if METHOD == flags::NAT {
             self.connections.guessed(packet.guess, &packet.key)?
         } else {
@@ -440,7 +442,7 @@ impl Timers<'_> {
     /// How long the connection lasts from this packet on; `None` when there is more to do about it than to go on.
     #[inline(always)]
     fn timeout<A: Family>(&self, packet: &Packet<A>, conn: &Conn<A>, path: &Path, direction: Direction) -> Option<u32> {
-        if conn.protocol != Protocol::Tcp.number() {
+        if conn.protocol != TCP {
             // what a server says makes its client's template last, if there is one
             let is_all = direction == Direction::In || conn.control == 0;
             return is_all.then(|| self.timeouts.get(path.timeouts).udp);

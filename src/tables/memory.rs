@@ -105,10 +105,7 @@ pub fn worth_asking_ahead() -> usize {
     #[cfg(target_arch = "x86_64")]
     {
         const INTEL: [u8; 12] = *b"GenuineIntel";
-        // the unused_unsafe of newer compilers, to which this is safe
-        #[allow(unused_unsafe)]
-        // SAFETY: all x86-64 processors have the instruction, and leaf 0.
-        let id = unsafe { std::arch::x86_64::__cpuid(0) };
+        let id = std::arch::x86_64::__cpuid(0);
         let name = [id.ebx, id.edx, id.ecx].map(u32::to_le_bytes);
         if name.as_flattened() == INTEL {
             return 16;

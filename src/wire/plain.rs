@@ -10,8 +10,7 @@ use super::ipv4;
 use super::ipv6::HEADER_LEN;
 use super::parse::{ETHERNET_LEN, FRAGMENT_MASK, Parsed, TCP_FLAGS_AT, TCP_LEN, UDP_LEN, u16_at};
 
-/// What there is to know of a plain packet: one with a TCP or UDP header right behind a fixed IP header, both whole.
-/// Nearly every packet is one, so those in untagged frames are looked at without detours.
+/// What there is to know of a plain packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plain<A> {
     pub from: A,
@@ -79,7 +78,7 @@ impl Facts {
         usize::from(self.l3()) + usize::from(self.ip_len())
     }
 
-    /// The same as [`parse_into`] says of the packet, which is in an untagged frame.
+    /// The same as [`parse_into`](super::parse::parse_into) says of the packet, which is in an untagged frame.
     #[inline(always)]
     pub fn to_parsed<A: Ip>(self, protocol: u8, ports: u32) -> Parsed {
         let (ip_len, l3, tcp_flags) = (self.ip_len(), self.l3(), self.tcp_flags());
@@ -89,7 +88,7 @@ impl Facts {
     }
 }
 
-/// [`Plain`] of an IPv4 packet in an untagged frame; `None` for all others, which [`parse_into`] knows more about.
+/// [`Plain`] of an IPv4 packet in an untagged frame; `None` for all others.
 #[inline(always)]
 pub fn plain_v4(head: &[u8], frame_len: usize) -> Option<Plain<Ip4>> {
     const L3: usize = ETHERNET_LEN;

@@ -10,14 +10,19 @@ use std::path::Path;
 use arrayvec::ArrayVec;
 use frames::tail_of;
 use pollux::dataplane::frame::{Frame, FramePool};
+use pollux::dataplane::outlet::Outlet;
+use pollux::dataplane::worker::Queues;
 use pollux::io::arguments::EalConfig;
 use pollux::io::eal::{self, Eal};
 use pollux::io::failure::EalError;
 use pollux::io::mbuf::{self, Burst, Mbuf};
 use pollux::io::mempool::{Mempool, PoolConfig, PoolError};
 use pollux::io::port::{self, Port, PortConfig, PortError};
+use pollux::io::queue::RxQueue;
 use pollux::io::rss::{self, Spread};
+use pollux::io::worker_queues::{Exit, WorkerQueues};
 use pollux::model::limits::{BURST, HEADROOM, SEGMENTS_MAX};
+use pollux::model::{PortId, WorkerCounters};
 use pollux::wire::rss_key::RssKeys;
 
 /// Bytes of a buffer, headroom included.
@@ -105,6 +110,8 @@ fn io_works_on_dpdks_virtual_devices() {
         "net_ring1",
         "--vdev",
         "net_ring2",
+        "--vdev",
+        "net_ring3",
     ];
     // Without shared configuration nothing is left behind; net_pcap1 cannot start, which the others do not mind.
     let broken = "net_pcap1,rx_pcap=/nonexistent.pcap";
@@ -120,6 +127,7 @@ fn io_works_on_dpdks_virtual_devices() {
     what_a_capture_holds_is_received_and_sent_unchanged(&eal, &captured);
     assert_eq!(read_capture(&capture_out), captured);
     a_ring_gives_back_what_it_was_given(&eal);
+    a_workers_frames_leave_in_order_one_by_one_and_in_bursts(&eal);
     what_a_full_queue_refuses_stays_with_the_caller(&eal);
     a_queue_without_chains_makes_frames_contiguous_and_counts_what_it_cannot(&eal);
     what_a_driver_accepts_is_left_to_it(&eal);
@@ -129,7 +137,10 @@ fn io_works_on_dpdks_virtual_devices() {
 
 fn ports_are_listed_and_explain_themselves_when_missing(eal: &Eal) {
     let names: Vec<String> = port::list(eal).into_iter().map(|info| info.name).collect();
-    assert_eq!(names, ["net_pcap0", "net_null0", "net_null1", "net_null2", "net_ring0", "net_ring1", "net_ring2"]);
+    assert_eq!(
+        names,
+        ["net_pcap0", "net_null0", "net_null1", "net_null2", "net_ring0", "net_ring1", "net_ring2", "net_ring3"]
+    );
     let text = Port::open(eal, "net_tap7").unwrap_err().to_string();
     assert!(text.contains("net_tap7") && text.contains("net_ring0 (net_ring)"), "{text}");
     let text = Port::open(eal, "ffff:ff:1f.7").unwrap_err().to_string();
@@ -264,6 +275,53 @@ fn a_ring_gives_back_what_it_was_given(eal: &Eal) {
     assert_eq!(bytes(&burst[0]), sent[BURST - 1]);
     assert_eq!(state.tx[1].take_unsendable(), 0);
     drop((burst, port, state));
+    assert_eq!(pool.in_use(), 0);
+}
+
+fn a_workers_frames_leave_in_order_one_by_one_and_in_bursts(eal: &Eal) {
+    let pool = pool(eal);
+    let mut allocator = pool.allocator();
+    let mut port = Port::open(eal, "net_ring3").unwrap();
+    let mut state = port.configure(&PortConfig::new(1), &pool).unwrap();
+    port.start().unwrap();
+    let exits = vec![Exit::Own(state.tx.remove(0), vec![])];
+    let mut queues = WorkerQueues::new(vec![], exits, pool.allocator());
+    let counters = WorkerCounters::default();
+    let mut number = 0;
+    let mut burst_of = |len: usize| -> Burst {
+        number += len;
+        (number - len..number).map(|n| frame_of(&mut allocator, &payload(n, 60))).collect()
+    };
+    let mut received = Vec::new();
+    let mut receive = |rx: &mut RxQueue| {
+        let (mut burst, before) = (Burst::new(), received.len());
+        while rx.receive(&mut burst) > 0 {
+            received.extend(burst.iter().map(bytes));
+            mbuf::free_bulk(&mut burst);
+        }
+        received.len() - before
+    };
+    // few; more behind those that wait; so many that some have to leave
+    for len in [3, 20, BURST] {
+        let mut burst = burst_of(len);
+        queues.transmit_burst(PortId(0), &mut burst);
+        assert!(burst.is_empty());
+    }
+    assert_eq!(receive(&mut state.rx[0]), BURST);
+    queues.transmit(PortId(0), burst_of(1).remove(0));
+    queues.flush(&counters);
+    assert_eq!(receive(&mut state.rx[0]), 3 + 20 + 1);
+    // nothing waits: as a whole, at once when it is a full one
+    queues.transmit_burst(PortId(0), &mut burst_of(20));
+    assert_eq!(receive(&mut state.rx[0]), 0);
+    queues.flush(&counters);
+    assert_eq!(receive(&mut state.rx[0]), 20);
+    queues.transmit_burst(PortId(0), &mut burst_of(BURST));
+    assert_eq!(receive(&mut state.rx[0]), BURST);
+    queues.flush(&counters);
+    assert_eq!(counters.transmitted.get() as usize, number);
+    assert_eq!(received, (0..number).map(|n| payload(n, 60)).collect::<Vec<_>>());
+    drop((queues, port, state));
     assert_eq!(pool.in_use(), 0);
 }
 

@@ -52,7 +52,7 @@ pub struct Setup<'a> {
     pub destination_keys: &'a str,
     /// Connections there is room for.
     pub capacity: u32,
-    /// Packets by which a stage is ahead of the next; `None`: as the processor likes it.
+    /// Packets by which a stage is ahead of the next; `None`: as a director begins.
     pub ahead: Option<usize>,
 }
 

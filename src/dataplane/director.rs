@@ -13,6 +13,7 @@ use super::frame::Frame;
 use super::ftp::Sessions;
 use super::icmp::RateLimit;
 use super::idle_reset::Watches;
+use super::lead;
 use super::nd;
 use super::network::NetworkState;
 use super::outlet::Outlet;
@@ -29,7 +30,7 @@ use crate::model::limits::{BURST, EXPIRE_PER_POLL};
 use crate::model::timeouts::REARM_S;
 use crate::model::{DropReason, PortId, Tick, Time, TimeoutSets, WorkerCounters, WorkerId};
 use crate::tables::connections::{ConnId, Direction, Guess, Key, flags};
-use crate::tables::memory::{NoMemory, worth_asking_ahead};
+use crate::tables::memory::NoMemory;
 use crate::tables::names::{NAMES_MAX, Names};
 use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
@@ -90,7 +91,7 @@ pub struct Director<F: Frame> {
     pub(super) now: Time,
     /// The same in timers' units.
     pub(super) tick: Tick,
-    /// Packets by which a stage is ahead of the next: as many as take as long as memory needs to answer, at least one.
+    /// Packets by which a stage is ahead of the next, at least one.
     pub(super) step: usize,
     pub(super) packets: PerFamily<Packets<Ip4>, Packets<Ip6>>,
     pub(super) reassemblers: Reassemblers<F>,
@@ -135,7 +136,7 @@ impl<F: Frame> Director<F> {
             announces: worker == WorkerId(0),
             now,
             tick: now.tick(),
-            step: worth_asking_ahead(),
+            step: lead::DEFAULT,
             packets: PerFamily { v4: new_packets(), v6: new_packets() },
             reassemblers: PerFamily { v4: Reassembler::new(seeds), v6: Reassembler::new(seeds) },
             geometry: None,
@@ -151,7 +152,7 @@ impl<F: Frame> Director<F> {
         self.services.join();
     }
 
-    /// Has each stage so many packets ahead of the next, whatever processor it is.
+    /// Has each stage so many packets ahead of the next from the next burst on ([`super::lead`]).
     pub fn ask_ahead(&mut self, packets: usize) {
         self.step = packets.max(1);
     }

@@ -20,6 +20,7 @@ pub mod ftp;
 pub mod gather;
 pub mod icmp;
 pub mod idle_reset;
+pub mod lead;
 pub mod listing;
 pub mod local;
 pub mod mailbox;

@@ -2,6 +2,7 @@
 
 use super::director::Director;
 use super::frame::Frame;
+use super::lead::Lead;
 use super::mailbox::Desk;
 use super::meter::{BurstTimes, Meter, Watch};
 use super::outlet::Outlet;
@@ -47,15 +48,18 @@ pub struct Worker<F: Frame, Q> {
     counters: Arc<WorkerCounters>,
     burst: ArrayVec<F, BURST>,
     idle: Idle,
+    /// Packets of the last poll.
+    polled: usize,
     empty_polls: u32,
     meter: Meter,
+    lead: Lead,
 }
 
 impl<F: Frame, Q: Queues<F>> Worker<F, Q> {
     pub fn new(director: Director<F>, queues: Q, desk: Desk, idle: Idle) -> Self {
         let (counters, _) = director.counters();
-        let (burst, meter) = (ArrayVec::new(), Meter::default());
-        Self { director, queues, desk, counters, burst, idle, empty_polls: 0, meter }
+        let (burst, meter, lead) = (ArrayVec::new(), Meter::default(), Lead::default());
+        Self { director, queues, desk, counters, burst, idle, polled: 0, empty_polls: 0, meter, lead }
     }
 
     /// How long its bursts take, for the control thread to read.
@@ -68,7 +72,11 @@ impl<F: Frame, Q: Queues<F>> Worker<F, Q> {
         let mut now = watch.now();
         while !self.poll(now) {
             let began = std::mem::replace(&mut now, watch.now());
-            self.meter.polled(now.since(began), self.empty_polls == 0, &watch);
+            let ns = now.since(began);
+            self.meter.polled(ns, self.polled > 0, &watch);
+            if let Some(packets) = self.lead.polled(ns, self.polled) {
+                self.director.ask_ahead(packets);
+            }
         }
     }
 
@@ -91,6 +99,7 @@ impl<F: Frame, Q: Queues<F>> Worker<F, Q> {
         self.director.send_parcels();
         self.queues.flush(&self.counters);
         let stop = self.desk.serve(&mut self.director);
+        self.polled = processed;
         if processed > 0 {
             self.empty_polls = 0;
         } else {

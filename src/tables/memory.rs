@@ -98,22 +98,6 @@ const HUGE_PAGE: usize = 2 << 20;
 /// a table are more than the first level of address translation remembers.
 const HUGE_FROM: usize = HUGE_PAGE / 4;
 
-/// Entries that are worth asking for before the first of them is looked at. It is the processor's to say how many misses it bears at
-/// a time: with tables larger than the cache sixteen are a fifth faster than eight on Intel's, and slower by more than half on
-/// AMD's.
-pub fn worth_asking_ahead() -> usize {
-    #[cfg(target_arch = "x86_64")]
-    {
-        const INTEL: [u8; 12] = *b"GenuineIntel";
-        let id = std::arch::x86_64::__cpuid(0);
-        let name = [id.ebx, id.edx, id.ecx].map(u32::to_le_bytes);
-        if name.as_flattened() == INTEL {
-            return 16;
-        }
-    }
-    8
-}
-
 /// There was not enough memory for a table.
 #[derive(Debug, thiserror::Error)]
 #[error(

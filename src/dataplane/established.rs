@@ -17,7 +17,7 @@ use super::tcp::{self, Side};
 use crate::model::limits::BURST;
 use crate::model::state::TcpState;
 use crate::model::{DestCounters, DestId, PortId, Protocol, Tick, TimeoutSets, TimeoutsId};
-use crate::tables::connections::{Conn, ConnId, Connections, Direction, flags};
+use crate::tables::connections::{Conn, ConnId, Direction, Entries, flags};
 use crate::wire::Header;
 use crate::wire::ip::IpHeader;
 use std::sync::Arc;
@@ -27,6 +27,9 @@ const SCATTERED: usize = 8;
 
 /// What makes a connection's packets go another way.
 const UNCOMMON: u16 = flags::PARTICULAR | flags::LOCAL | flags::TEMPLATE | flags::ONE_PACKET | flags::UNBOUND;
+
+/// The bits that say how its packets are forwarded; none of them is direct routing.
+const METHODS: u16 = flags::NAT | flags::TUN;
 
 const TCP: u8 = Protocol::Tcp.number();
 
@@ -49,25 +52,32 @@ const _: () = {
 
 /// The parts of a director that packets of known connections meet.
 struct Common<'a, A: Family, F> {
-    connections: &'a mut Connections<A>,
+    entries: Entries<'a, A>,
     onward: Onward<'a, F>,
 }
 
 /// Those that a packet meets once its connection is found.
 struct Onward<'a, F> {
-    paths: &'a [Path],
-    counters: &'a [DestCounters],
     timers: Timers<'a>,
-    epoch: u32,
     now: Tick,
     ways: Ways<'a, F>,
 }
 
-/// What the forwarding methods need besides.
+/// What the forwarding methods need.
 struct Ways<'a, F> {
+    paths: &'a [Path],
+    counters: &'a [DestCounters],
+    epoch: u32,
     states: &'a [DestState],
     network: &'a NetworkState<F>,
     tunnels: Tunnels<'a>,
+}
+
+/// Where a connection leads to.
+#[derive(Clone, Copy)]
+struct ToDest<'a> {
+    path: &'a Path,
+    counters: &'a DestCounters,
 }
 
 /// How long connections last.
@@ -101,7 +111,7 @@ impl<F: Frame> Director<F> {
         while let (Some(frames), Some(rest)) = (frames.get_mut(passed..), packets.get_mut(passed..)) {
             // packets like the first have a loop to themselves, which is as short as it can be
             let Some(first) = rest.first() else { break };
-            let alike = match self.connections.table::<A>().flags_of(first.guess) & (flags::NAT | flags::TUN) {
+            let alike = match self.connections.table::<A>().flags_of(first.guess) & METHODS {
                 0 => self.pass_alike::<A, 0>(epoch, frames, rest),
                 flags::NAT => self.pass_nat(epoch, frames, rest),
                 flags::TUN => self.pass_tun(epoch, frames, rest),
@@ -198,18 +208,18 @@ impl<F: Frame> Director<F> {
     fn common<A: Family>(&mut self, epoch: u32) -> Common<'_, A, F> {
         let (states, paths, counters) = self.destinations.parts();
         let onward = Onward {
-            paths,
-            counters,
             timers: Timers { timeouts: &self.timeouts, secure_tcp: self.secure_tcp },
-            epoch,
             now: self.tick,
             ways: Ways {
+                paths,
+                counters,
+                epoch,
                 states,
                 network: &self.network,
                 tunnels: Tunnels { pmtu_disc: self.pmtu_disc, ip_id: &mut self.ip_id },
             },
         };
-        Common { connections: self.connections.table_mut::<A>(), onward }
+        Common { entries: self.connections.table_mut::<A>().entries(), onward }
     }
 
     /// Sends on the packet that has just begun a connection, in the state that it begins with, as those that will follow
@@ -236,23 +246,21 @@ impl<F: Frame> Director<F> {
         }
         let conn = self.connections.table_mut::<A>().get_mut(id);
         let (states, paths, counters) = self.destinations.parts();
-        let (Some(path), Some(counters)) = (paths.get(dest.index()), counters.get(dest.index())) else {
-            return Err(frame);
-        };
         let tunnels = Tunnels { pmtu_disc: self.pmtu_disc, ip_id: &mut self.ip_id };
-        let mut ways = Ways { states, network: &self.network, tunnels };
-        if !path.is_of(epoch) || !ways.go_in(&mut frame, packet, conn, (path, counters)) {
-            return Err(frame);
+        let mut ways = Ways { paths, counters, epoch, states, network: &self.network, tunnels };
+        let Some(way) = ways.to(dest) else { return Err(frame) };
+        match ways.go(conn.flags & METHODS, &mut frame, packet, (conn, Direction::In), way) {
+            Some(port) => out.transmit(port, frame),
+            None => return Err(frame),
         }
-        out.transmit(path.port, frame);
         Ok(())
     }
 
     /// Where the packet's connection leads to is not known, or no longer: it will be for the packets behind it.
     #[cold]
     pub(super) fn renew_paths<A: Family>(&mut self, packet: &Packet<A>) {
-        let connections = self.connections.table_mut::<A>();
-        let Some((conn, direction)) = connections.guessed(packet.guess, &packet.key) else { return };
+        let mut entries = self.connections.table_mut::<A>().entries();
+        let Some((conn, direction)) = entries.guessed(packet.guess, &packet.key) else { return };
         if !conn.is_of(&packet.key, UNCOMMON) {
             return;
         }
@@ -290,74 +298,41 @@ impl<A: Family, F: Frame> Common<'_, A, F> {
         if !packet.plain.is_plain() {
             return uncommon();
         }
-        let (conn, direction) = self.connections.guessed(packet.guess, &packet.key)?;
+        let (conn, direction) = self.entries.guessed(packet.guess, &packet.key)?;
         if !conn.is_of(&packet.key, UNCOMMON) {
             return uncommon();
         }
-        let (port, timer) = self.onward.pass(frame, packet, conn, direction)?;
-        self.keep_time(packet, timer);
+        let Onward { timers, ways, now, .. } = &mut self.onward;
+        let way = ways.way(conn, *now)?;
+        let timeout = timers.timeout(packet, conn, way.path, direction)?;
+        let port = ways.go(conn.flags & METHODS, frame, packet, (conn, direction), way)?;
+        if conn.restart(timeout, *now) {
+            self.entries.refile(packet.guess);
+        }
         Some(port)
     }
 
-    /// The same for packets that are [all alike](Director::pass_alike). That is known below, where little is left to decide.
+    /// The same for packets that are [all alike](Director::pass_alike).
     #[inline(always)]
     fn pass_alike<const METHOD: u16>(&mut self, frame: &mut F, packet: &Packet<A>) -> Option<PortId> {
         let (conn, direction) = if METHOD == flags::NAT {
-            self.connections.guessed(packet.guess, &packet.key)?
+            self.entries.guessed(packet.guess, &packet.key)?
         } else {
-            (self.connections.guessed_in(packet.guess, &packet.key)?, Direction::In)
+            (self.entries.guessed_in(packet.guess, &packet.key)?, Direction::In)
         };
         // only a TCP packet has flags
         let is_alike = packet.plain.is_untagged_with(tcp::DECISIVE, tcp::ACK)
-            && u16::from_le_bytes([conn.protocol, conn.state]) == u16::from_le_bytes([TCP, ESTABLISHED])
-            && conn.flags & (UNCOMMON | flags::NAT | flags::TUN) == METHOD;
+            && conn.is_as([TCP, ESTABLISHED], UNCOMMON | METHODS, METHOD);
         if !is_alike {
             return uncommon();
         }
-        let (port, timer) = self.onward.pass(frame, packet, conn, direction)?;
-        self.keep_time(packet, timer);
+        let Onward { ways, now, .. } = &mut self.onward;
+        let way = ways.way(conn, *now)?;
+        let port = ways.go(METHOD, frame, packet, (conn, direction), way)?;
+        if conn.restart(way.path.established, *now) {
+            self.entries.refile(packet.guess);
+        }
         Some(port)
-    }
-
-    #[inline(always)]
-    fn keep_time(&mut self, packet: &Packet<A>, timer: TimerSet) {
-        if timer == TimerSet::Earlier {
-            self.connections.refile(packet.guess);
-        }
-    }
-}
-
-/// What a packet does to its connection's timer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum TimerSet {
-    Later,
-    /// The wheel has to be told.
-    Earlier,
-}
-
-impl<F: Frame> Onward<'_, F> {
-    #[inline(always)]
-    fn pass<A: Family>(
-        &mut self,
-        frame: &mut F,
-        packet: &Packet<A>,
-        conn: &mut Conn<A>,
-        direction: Direction,
-    ) -> Option<(PortId, TimerSet)> {
-        let dest = conn.dest.index();
-        let path = self.paths.get(dest)?;
-        let counters = self.counters.get(dest)?;
-        if !path.is_of(self.epoch) || !self.now.is_before(conn.timer.deadline) {
-            return uncommon();
-        }
-        let timeout = self.timers.timeout(packet, conn, path, direction)?;
-        let port = match direction {
-            Direction::In => self.ways.go_in(frame, packet, conn, (path, counters)).then_some(path.port),
-            Direction::Out => self.ways.go_out(frame, packet, conn, (path, counters)).map(|path| path.port),
-        }?;
-        conn.timeout = timeout;
-        let is_earlier = conn.timer.set(self.now.plus(timeout));
-        Some((port, if is_earlier { TimerSet::Earlier } else { TimerSet::Later }))
     }
 }
 
@@ -388,46 +363,68 @@ fn count_in<A: Family>(packet: &Packet<A>, conn: &mut Conn<A>, counters: &DestCo
     counters.in_bytes.add(packet.plain.ip_len().into());
 }
 
-impl<F: Frame> Ways<'_, F> {
-    /// A client's packet as its connection's method sends it on. False, and nothing changed, when there is more to it.
+impl<'a, F: Frame> Ways<'a, F> {
+    /// To a destination, if its path holds.
+    #[inline(always)]
+    fn to(&self, dest: DestId) -> Option<ToDest<'a>> {
+        let path = self.paths.get(dest.index())?;
+        let counters = self.counters.get(dest.index())?;
+        if path.is_of(self.epoch) { Some(ToDest { path, counters }) } else { uncommon() }
+    }
+
+    /// Where a connection leads to whose time is not up.
+    #[inline(always)]
+    fn way<A: Family>(&self, conn: &Conn<A>, now: Tick) -> Option<ToDest<'a>> {
+        let way = self.to(conn.dest)?;
+        if now.is_before(conn.timer.deadline) { Some(way) } else { uncommon() }
+    }
+
+    /// Sends a packet of the connection on by its `method`, and says by which port it leaves. `None`, and nothing changed,
+    /// when there is more to it.
+    #[inline(always)]
+    fn go<A: Family>(
+        &mut self,
+        method: u16,
+        frame: &mut F,
+        packet: &Packet<A>,
+        (conn, direction): (&mut Conn<A>, Direction),
+        way: ToDest<'a>,
+    ) -> Option<PortId> {
+        match direction {
+            Direction::In => {
+                if !self.go_in(method, frame, packet, conn, way.path) {
+                    return None;
+                }
+                count_in(packet, conn, way.counters);
+                Some(way.path.port)
+            }
+            Direction::Out => {
+                let path = self.network.path_by_route(packet.key.destination, self.epoch)?;
+                if !nat_out(frame, packet, conn, path) {
+                    return None;
+                }
+                way.counters.out_packets.add(1);
+                way.counters.out_bytes.add(packet.plain.ip_len().into());
+                Some(path.port)
+            }
+        }
+    }
+
+    /// A client's packet. False, and nothing changed, when there is more to it.
     #[inline(always)]
     fn go_in<A: Family>(
         &mut self,
-        frame: &mut F,
-        packet: &Packet<A>,
-        conn: &mut Conn<A>,
-        (path, counters): (&Path, &DestCounters),
-    ) -> bool {
-        let is_done = if !conn.has(flags::NAT | flags::TUN) {
-            dr(frame, packet, path)
-        } else if conn.has(flags::NAT) {
-            nat_in(frame, packet, conn, path)
-        } else {
-            self.tunnels.tun(frame, packet, path, self.states.get(conn.dest.index()))
-        };
-        if is_done {
-            count_in(packet, conn, counters);
-        }
-        is_done
-    }
-
-    /// A server's packet, and the path that it goes by; `path` is its destination's. `None`, and nothing changed, when there is
-    /// more to it.
-    #[inline(always)]
-    fn go_out<A: Family>(
-        &self,
+        method: u16,
         frame: &mut F,
         packet: &Packet<A>,
         conn: &Conn<A>,
-        (path, counters): (&Path, &DestCounters),
-    ) -> Option<&Path> {
-        let way = self.network.path_by_route(packet.key.destination, path.epoch())?;
-        if !nat_out(frame, packet, conn, way) {
-            return None;
+        path: &Path,
+    ) -> bool {
+        match method {
+            0 => dr(frame, packet, path),
+            flags::NAT => nat_in(frame, packet, conn, path),
+            _ => self.tunnels.tun(frame, packet, path, self.states.get(conn.dest.index())),
         }
-        counters.out_packets.add(1);
-        counters.out_bytes.add(packet.plain.ip_len().into());
-        Some(way)
     }
 }
 

@@ -192,6 +192,22 @@ impl<A: Address> Conn<A> {
         u32::from(self.protocol) == key.kind && !self.has(uncommon | flags::TEMPLATE)
     }
 
+    /// Whether it has this protocol and state, and of the flags in `mask` these.
+    #[inline(always)]
+    pub fn is_as(&self, [protocol, state]: [u8; 2], mask: u16, flags: u16) -> bool {
+        // as one word: it is one load and one comparison
+        let is_in_state = u16::from_le_bytes([self.protocol, self.state]) == u16::from_le_bytes([protocol, state]);
+        is_in_state && self.flags & mask == flags
+    }
+
+    /// Its time begins anew, with this timeout. True when the wheel has to be told ([`Entries::refile`]).
+    #[inline(always)]
+    #[must_use]
+    pub fn restart(&mut self, timeout: u32, now: Tick) -> bool {
+        self.timeout = timeout;
+        self.timer.set(now.plus(timeout))
+    }
+
     fn in_use(&self) -> bool {
         self.protocol != 0 || self.flags != 0
     }
@@ -317,34 +333,10 @@ impl<A: Address> Connections<A> {
         if guess.0 != 0 && self.is_key_of(guess.0, key) { Some(split(guess.0)) } else { self.find_hashed(key, hash) }
     }
 
-    /// Third stage for packets that want nothing special: the connection that was guessed, if it has the packet's addresses and
-    /// ports. Whether it is its connection depends on their [protocol](Conn::is_of) too.
+    /// Third stage for packets that want nothing special.
     #[inline(always)]
-    pub fn guessed(&mut self, guess: Guess, key: &Key<A>) -> Option<(&mut Conn<A>, Direction)> {
-        let (id, direction) = split(guess.0);
-        let conn = self.slab.get_mut(id.0 as usize)?;
-        let is_it = match direction {
-            Direction::In => conn.is_from_client(key),
-            Direction::Out => conn.is_from_server(key),
-        };
-        if is_it {
-            Some((conn, direction))
-        } else {
-            std::hint::cold_path();
-            None
-        }
-    }
-
-    /// The same, of a connection that is found by its client's packets alone.
-    #[inline(always)]
-    pub fn guessed_in(&mut self, guess: Guess, key: &Key<A>) -> Option<&mut Conn<A>> {
-        let conn = self.slab.get_mut((guess.0 & !OUT) as usize)?;
-        if conn.is_from_client(key) {
-            Some(conn)
-        } else {
-            std::hint::cold_path();
-            None
-        }
+    pub fn entries(&mut self) -> Entries<'_, A> {
+        Entries { slab: &mut self.slab, wheel: &mut self.wheel }
     }
 
     /// A better guess for a key that the bucket has none or another for; `None` when there is none, or none better.
@@ -357,12 +349,6 @@ impl<A: Address> Connections<A> {
     #[inline(always)]
     pub fn flags_of(&self, guess: Guess) -> u16 {
         self.slab.get(split(guess.0).0.0 as usize).map_or(0, |conn| conn.flags)
-    }
-
-    /// Files a connection that was guessed right anew: its [timer](Timer::set) asks for it.
-    #[cold]
-    pub fn refile(&mut self, guess: Guess) {
-        self.wheel.deadline_changed(&mut *self.slab, split(guess.0).0.0);
     }
 
     /// A look-up at once, for packets that are not one of a burst.
@@ -489,6 +475,49 @@ impl<A: Address> Connections<A> {
             }
         }
         if end >= self.fresh { 0 } else { end }
+    }
+}
+
+/// The entries of a table, for a run of packets whose connections were guessed: places that do not change meanwhile.
+pub struct Entries<'a, A> {
+    slab: &'a mut [Conn<A>],
+    wheel: &'a mut Wheel,
+}
+
+impl<A: Address> Entries<'_, A> {
+    /// The connection that was guessed, if it has the packet's addresses and ports. Whether it is its connection depends on their [protocol](Conn::is_of) too.
+    #[inline(always)]
+    pub fn guessed(&mut self, guess: Guess, key: &Key<A>) -> Option<(&mut Conn<A>, Direction)> {
+        let (id, direction) = split(guess.0);
+        let conn = self.slab.get_mut(id.0 as usize)?;
+        let is_it = match direction {
+            Direction::In => conn.is_from_client(key),
+            Direction::Out => conn.is_from_server(key),
+        };
+        if is_it {
+            Some((conn, direction))
+        } else {
+            std::hint::cold_path();
+            None
+        }
+    }
+
+    /// The same, of a connection that is found by its client's packets alone.
+    #[inline(always)]
+    pub fn guessed_in(&mut self, guess: Guess, key: &Key<A>) -> Option<&mut Conn<A>> {
+        let conn = self.slab.get_mut((guess.0 & !OUT) as usize)?;
+        if conn.is_from_client(key) {
+            Some(conn)
+        } else {
+            std::hint::cold_path();
+            None
+        }
+    }
+
+    /// Files a connection that was guessed right anew: its [timer](Timer::set) asks for it.
+    #[cold]
+    pub fn refile(&mut self, guess: Guess) {
+        self.wheel.deadline_changed(self.slab, split(guess.0).0.0);
     }
 }
 

@@ -46,7 +46,7 @@ fn a_hidden_connection_is_not_guessed_whatever_its_bucket_counts() {
                 let hash = table.hash(&key);
                 let guess = table.guess(hash);
                 assert_eq!(table.confirm(guess, &key, hash), None);
-                assert!(table.guessed(guess, &key).is_none_or(|(conn, _)| !conn.is_of(&key, 0)));
+                assert!(table.entries().guessed(guess, &key).is_none_or(|(conn, _)| !conn.is_of(&key, 0)));
                 if guess.is_some() { guessed += 1 } else { nobody += 1 }
             }
         }

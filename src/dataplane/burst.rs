@@ -150,22 +150,25 @@ impl<F: Frame> Director<F> {
     /// what there is to know of it; its bucket is on its way.
     #[inline(always)]
     fn look<A: Family>(&self, ours: u64, frame: &mut F, packet: &mut Packet<A>) -> bool {
-        let (head, len) = (frame.head(), frame.len());
-        let Some(plain) = A::plain(head, len) else { return false };
+        let head = frame.head();
+        let Some(plain) = A::plain(head) else { return false };
         if head.first_chunk().is_none_or(|&start| u64::from_le_bytes(start) << 16 != ours) {
             return false;
         }
         let Plain { from: source, to: destination, ports, protocol, facts } = plain;
+        let (len, frame_len) = (frame.len(), facts.frame_len());
+        if len != frame_len {
+            std::hint::cold_path();
+            if len < frame_len {
+                return false;
+            }
+            frame.truncate(frame_len);
+        }
         let key = Key { source, destination, ports, kind: protocol.into() };
         let connections = self.connections.table::<A>();
         let hash = connections.hash(&key);
         connections.prefetch(hash);
         (packet.key, packet.hash, packet.plain) = (key, hash, facts);
-        let frame_len = facts.frame_len();
-        if len > frame_len {
-            std::hint::cold_path();
-            frame.truncate(frame_len);
-        }
         true
     }
 

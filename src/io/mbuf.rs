@@ -244,8 +244,17 @@ impl Frame for Mbuf {
 
     #[inline]
     fn truncate(&mut self, len: usize) {
-        if len < self.len() {
-            self.truncate_chain(len);
+        if len >= self.len() {
+            return;
+        }
+        if self.segment_count() > 1 {
+            return self.truncate_chain(len);
+        }
+        // each acknowledgement that its link has padded comes by here
+        // SAFETY: the invariants above, kept: the one segment is as long as the frame.
+        unsafe {
+            field!(self.0, data_len) = len as u16;
+            field!(self.0, pkt_len) = len as u32;
         }
     }
 

@@ -25,8 +25,8 @@ pub trait Ip: Address {
     /// The least MTU a link may have.
     const MTU_MIN: u16;
 
-    /// What there is to know of a plain packet of this version, if the frame has one.
-    fn plain(head: &[u8], frame_len: usize) -> Option<Plain<Self>>;
+    /// What there is to know of a plain packet of this version, if the frame has one and is as long as it says.
+    fn plain(head: &[u8]) -> Option<Plain<Self>>;
     /// Whether it can be the source of a packet that came over a wire.
     fn is_host(self) -> bool;
     /// Multicast, or everybody.
@@ -119,8 +119,8 @@ impl Ip for Ip4 {
     const MTU_MIN: u16 = ipv4::MTU_MIN;
 
     #[inline(always)]
-    fn plain(head: &[u8], frame_len: usize) -> Option<Plain<Self>> {
-        plain_v4(head, frame_len)
+    fn plain(head: &[u8]) -> Option<Plain<Self>> {
+        plain_v4(head)
     }
 
     fn is_host(self) -> bool {
@@ -179,8 +179,8 @@ impl Ip for Ip6 {
     const MTU_MIN: u16 = ipv6::MTU_MIN;
 
     #[inline(always)]
-    fn plain(head: &[u8], frame_len: usize) -> Option<Plain<Self>> {
-        plain_v6(head, frame_len)
+    fn plain(head: &[u8]) -> Option<Plain<Self>> {
+        plain_v6(head)
     }
 
     fn is_host(self) -> bool {

@@ -88,9 +88,10 @@ impl Facts {
     }
 }
 
-/// [`Plain`] of an IPv4 packet in an untagged frame; `None` for all others.
+/// [`Plain`] of an IPv4 packet in an untagged frame, if that is [as long](Facts::frame_len) as the packet says; `None` for all
+/// others.
 #[inline(always)]
-pub fn plain_v4(head: &[u8], frame_len: usize) -> Option<Plain<Ip4>> {
+pub fn plain_v4(head: &[u8]) -> Option<Plain<Ip4>> {
     const L3: usize = ETHERNET_LEN;
     const L4: usize = L3 + ipv4::HEADER_LEN;
     // of the header's first word, what is the same in all plain packets: version and length, and that they are whole
@@ -104,12 +105,13 @@ pub fn plain_v4(head: &[u8], frame_len: usize) -> Option<Plain<Ip4>> {
     }
     let ip_len = ((first >> 16) as u16).swap_bytes();
     let protocol = start[L3 + 9];
-    let tcp_flags = if protocol == TCP && has_room(ip_len, frame_len, L3, ipv4::HEADER_LEN + TCP_LEN) {
+    let has_room = |len: usize| usize::from(ip_len) >= ipv4::HEADER_LEN + len;
+    let tcp_flags = if protocol == TCP && has_room(TCP_LEN) {
         start[L4 + TCP_FLAGS_AT]
     } else {
         // the compiler is told which way to make short
         std::hint::cold_path();
-        if protocol != UDP || !has_room(ip_len, frame_len, L3, ipv4::HEADER_LEN + UDP_LEN) {
+        if protocol != UDP || !has_room(UDP_LEN) {
             return None;
         }
         0
@@ -127,24 +129,18 @@ pub fn plain_v4(head: &[u8], frame_len: usize) -> Option<Plain<Ip4>> {
     Some(Plain { from, to, ports: half_at(start, L4).to_le(), protocol, facts })
 }
 
-/// Whether an IP packet of `ip_len` bytes has at least `least`, all of them in the frame, in which it begins at `l3`.
+/// The same of an IPv6 packet without extension headers.
 #[inline(always)]
-fn has_room(ip_len: u16, frame_len: usize, l3: usize, least: usize) -> bool {
-    usize::from(ip_len) >= least && usize::from(ip_len) + l3 <= frame_len
-}
-
-/// [`Plain`] of an IPv6 packet without extension headers in an untagged frame.
-#[inline(always)]
-pub fn plain_v6(head: &[u8], frame_len: usize) -> Option<Plain<Ip6>> {
+pub fn plain_v6(head: &[u8]) -> Option<Plain<Ip6>> {
     const L4: usize = ETHERNET_LEN + HEADER_LEN;
     let start = head.first_chunk::<{ L4 + TCP_LEN }>()?;
     if start[12..14] != [0x86, 0xdd] || start[14] >> 4 != 6 {
         return None;
     }
     let ip_len = u16_at(start, 18).checked_add(HEADER_LEN as u16)?;
-    let end = ETHERNET_LEN + usize::from(ip_len);
     let is_tcp = start[20] == TCP;
-    if !(is_tcp || start[20] == UDP) || end > frame_len || end < L4 + if is_tcp { TCP_LEN } else { UDP_LEN } {
+    let least = HEADER_LEN + if is_tcp { TCP_LEN } else { UDP_LEN };
+    if !(is_tcp || start[20] == UDP) || usize::from(ip_len) < least {
         return None;
     }
     let tcp_flags = if is_tcp { start[L4 + TCP_FLAGS_AT] } else { 0 };

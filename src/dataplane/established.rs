@@ -7,7 +7,7 @@
 use super::destinations::{DestState, Hop};
 use super::director::{Director, Packet};
 use super::family::Family;
-use super::forward::{End, rewrite_plain, wrap_plain};
+use super::forward::{End, Tunnels, rewrite_plain};
 use super::frame::Frame;
 use super::network::NetworkState;
 use super::outlet::Outlet;
@@ -84,12 +84,6 @@ struct ToDest<'a> {
 struct Timers<'a> {
     timeouts: &'a Arc<TimeoutSets>,
     secure_tcp: bool,
-}
-
-/// What tunnels need besides their destination.
-struct Tunnels<'a> {
-    pmtu_disc: bool,
-    ip_id: &'a mut u64,
 }
 
 impl<F: Frame> Director<F> {
@@ -423,7 +417,10 @@ impl<'a, F: Frame> Ways<'a, F> {
         match method {
             0 => dr(frame, packet, path),
             flags::NAT => nat_in(frame, packet, conn, path),
-            _ => self.tunnels.tun(frame, packet, path, self.states.get(conn.dest.index())),
+            _ => self.states.get(conn.dest.index()).is_some_and(|dest| {
+                let fits = packet.plain.ip_len() <= dest.outer.mtu;
+                fits && self.tunnels.wrap_plain(frame, packet, &dest.outer, path.mac())
+            }),
         }
     }
 }
@@ -536,25 +533,4 @@ fn nat_in<F: Frame, A: Family>(frame: &mut F, packet: &Packet<A>, conn: &Conn<A>
 fn nat_out<F: Frame, A: Family>(frame: &mut F, packet: &Packet<A>, conn: &Conn<A>, path: &Path) -> bool {
     let (protocol, virt) = (packet.key.kind as u8, conn.virt);
     send_by(frame, packet, path, |ip| rewrite_plain(ip, protocol, End::Source, virt, conn.virtual_port))
-}
-
-impl Tunnels<'_> {
-    #[inline(always)]
-    fn tun<F: Frame, A: Family>(
-        &mut self,
-        frame: &mut F,
-        packet: &Packet<A>,
-        path: &Path,
-        dest: Option<&DestState>,
-    ) -> bool {
-        let Some(dest) = dest else { return false };
-        if packet.plain.ip_len() > dest.outer.mtu || !wrap_plain(frame, packet, &dest.outer, self.pmtu_disc, self.ip_id)
-        {
-            return false;
-        }
-        if let Some(mac) = frame.head_mut().first_chunk_mut() {
-            *mac = path.mac();
-        }
-        true
-    }
 }

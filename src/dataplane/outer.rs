@@ -6,6 +6,7 @@
 
 use super::destinations::Way;
 use super::network::{LINK_HEADER_LEN_MAX, link_header};
+use super::path::UNTAGGED_LEN;
 use super::snapshot::Interface;
 use crate::model::{PortId, Tunnel, TunnelChecksum, TunnelKind};
 use crate::wire::address::{Ip4, Ip6};
@@ -46,6 +47,8 @@ pub struct Outer {
     len: u8,
     link_len: u8,
     pub carrier: Carrier,
+    /// The headers are a fixed number of bytes, and nothing is to be filled in.
+    pub is_short: bool,
     to_fill: ToFill,
     /// Of an outer IPv4 header's words as they stand in `bytes`.
     sum: u32,
@@ -194,6 +197,7 @@ impl Outer {
             len: (link.len() + O::HEADER_LEN + own.len()) as u8,
             link_len: link.len() as u8,
             carrier: if O::IS_V6 { Carrier::V6 } else { Carrier::V4 },
+            is_short: link.len() == UNTAGGED_LEN && own.is_empty() && to_fill == ToFill::Nothing,
             to_fill,
             sum,
             bytes: Bytes::default(),
@@ -243,6 +247,20 @@ impl Outer {
         *room.last_chunk_mut::<PIECE>()? = *bytes.last_chunk()?;
         let payload = inner.len.wrapping_add(self.overhead - O::HEADER_LEN as u16);
         O::complete(O::Header::at_mut(room, self.link_len())?, self.sum, payload, inner);
+        Some(())
+    }
+
+    /// The same where they [are short](Self::is_short): a link header to `mac` without tag, and an IP header.
+    #[inline(always)]
+    pub fn write_short<O: Carry, const LEN: usize>(
+        &self,
+        room: &mut [u8; LEN],
+        mac: [u8; 6],
+        inner: &Inner,
+    ) -> Option<()> {
+        *room = *self.bytes.0.first_chunk()?;
+        *room.first_chunk_mut()? = mac;
+        O::complete(O::Header::at_mut(room, UNTAGGED_LEN)?, self.sum, inner.len, inner);
         Some(())
     }
 

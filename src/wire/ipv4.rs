@@ -48,11 +48,13 @@ pub struct Varying {
 }
 
 impl Ipv4Header {
+    const VERSION_IHL: u8 = 0x45;
+
     /// A header without options that is to be copied and [completed](Self::complete): what differs between packets is 0.
     pub fn template(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8) -> Self {
         let zero = U16::ZERO;
         let (source, destination) = (source.octets(), destination.octets());
-        let (tos, ttl, version_ihl) = (0, 0, 0x45);
+        let (tos, ttl, version_ihl) = (0, 0, Self::VERSION_IHL);
         Self {
             version_ihl,
             tos,
@@ -67,9 +69,9 @@ impl Ipv4Header {
         }
     }
 
-    /// What a template's words sum to, for [`complete`](Self::complete).
+    /// What a template's words sum to, as they stand in memory, for [`complete`](Self::complete).
     pub fn template_sum(&self) -> u32 {
-        (!Sum::of(self.as_bytes()).finish().get()).into()
+        u16::from_le_bytes((!Sum::of(self.as_bytes()).finish().get()).to_be_bytes()).into()
     }
 
     /// Makes a copy of a [template](Self::template) the header of one packet. Its checksum comes from the template's sum
@@ -78,13 +80,16 @@ impl Ipv4Header {
     pub fn complete(&mut self, template_sum: u32, varying: Varying) {
         let Varying { tos, total_length, id, dont_fragment, ttl } = varying;
         let flags = if dont_fragment { DONT_FRAGMENT } else { 0 };
-        // six words, so two carries at most
-        let words = u32::from(tos) + u32::from(total_length) + u32::from(id) + u32::from(flags) + (u32::from(ttl) << 8);
-        let sum = template_sum + words;
-        let sum = (sum >> 16) + (sum & 0xffff);
-        let sum = (sum >> 16) + (sum & 0xffff);
-        (self.tos, self.ttl, self.checksum) = (tos, ttl, U16::new(!(sum as u16)));
-        (self.total_length, self.id, self.flags_fragment) = (U16::new(total_length), U16::new(id), U16::new(flags));
+        let [[a, b], [c, d], [e, f]] = [total_length, id, flags].map(u16::to_be_bytes);
+        let start = u64::from_le_bytes([0, tos, a, b, c, d, e, f]);
+        // words as they stand in memory sum to a checksum as it stands there (RFC 1071 §2(B))
+        let sum = (start >> 32) + (start & 0xffff_ffff) + u64::from(ttl) + u64::from(template_sum);
+        // below 2^34, which three carries take to 16 bits
+        let sum = (0..3).fold(sum, |sum, _| (sum >> 16) + (sum & 0xffff));
+        if let Some(bytes) = self.as_mut_bytes().first_chunk_mut() {
+            *bytes = (start | Self::VERSION_IHL as u64).to_le_bytes();
+        }
+        (self.ttl, self.checksum) = (ttl, U16::from_bytes((!(sum as u16)).to_le_bytes()));
     }
 
     /// A header without options in front of `payload_len` bytes; id 0, no flags, TOS 0, TTL 64 (Linux's default).
@@ -92,7 +97,7 @@ impl Ipv4Header {
     #[inline]
     pub fn new(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload_len: usize) -> Option<Self> {
         Some(Self {
-            version_ihl: 0x45,
+            version_ihl: Self::VERSION_IHL,
             tos: 0,
             total_length: U16::new(u16::try_from(payload_len.checked_add(HEADER_LEN)?).ok()?),
             id: U16::ZERO,

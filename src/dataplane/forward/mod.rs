@@ -9,7 +9,7 @@ mod tun;
 
 pub(super) use error::is_intact;
 pub(super) use nat::{End, rewrite_plain};
-pub(super) use tun::wrap_plain;
+pub(super) use tun::Tunnels;
 
 use super::destinations::{Hop, tunnel_of};
 use super::director::{Director, Packet};

@@ -8,11 +8,13 @@ use super::super::frame::Frame;
 use super::super::icmp::next_ip_id;
 use super::super::outer::{Carrier, Carry, Inner, Outer};
 use super::super::outlet::Outlet;
+use super::super::path::UNTAGGED_LEN;
 use crate::model::{DestId, DropReason};
 use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
 use crate::wire::checksum::Sum;
 use crate::wire::ip::IpHeader;
+use crate::wire::{ipv4, ipv6};
 
 impl<F: Frame> Director<F> {
     #[inline(always)]
@@ -103,24 +105,74 @@ fn inner_of<A: Family>(len: u16, ip: &A::Header, hops: u8, pmtu_disc: bool, ip_i
     Inner { len, class, hops, dont_fragment, id }
 }
 
-/// Takes a hop off a packet that fits, and puts the headers in front of it but for the next hop's MAC address. False, and
-/// nothing changed, when it has no hops left, no room for them, or they take more to fill in.
-#[inline(always)]
-pub(in crate::dataplane) fn wrap_plain<F: Frame, A: Family>(
-    frame: &mut F,
-    packet: &Packet<A>,
-    outer: &Outer,
-    pmtu_disc: bool,
-    ip_id: &mut u64,
-) -> bool {
-    match outer.carrier {
-        Carrier::V4 => wrap_plain_in::<F, A, Ip4>(frame, packet, outer, pmtu_disc, ip_id),
-        Carrier::V6 => wrap_plain_in::<F, A, Ip6>(frame, packet, outer, pmtu_disc, ip_id),
+/// What tunnels need besides their destination.
+pub(in crate::dataplane) struct Tunnels<'a> {
+    pub pmtu_disc: bool,
+    pub ip_id: &'a mut u64,
+}
+
+impl Tunnels<'_> {
+    /// Takes a hop off a packet that fits, and puts the headers in front of it, to the next hop `mac`. False, and
+    /// nothing changed, when it has no hops left, no room for them, or they take more to fill in.
+    #[inline(always)]
+    pub fn wrap_plain<F: Frame, A: Family>(
+        &mut self,
+        frame: &mut F,
+        packet: &Packet<A>,
+        outer: &Outer,
+        mac: [u8; 6],
+    ) -> bool {
+        const OVER_V4: usize = UNTAGGED_LEN + ipv4::HEADER_LEN;
+        const OVER_V6: usize = UNTAGGED_LEN + ipv6::HEADER_LEN;
+        match outer.carrier {
+            Carrier::V4 if outer.is_short => self.wrap_short::<F, A, Ip4, OVER_V4>(frame, packet, outer, mac),
+            Carrier::V6 if outer.is_short => self.wrap_short::<F, A, Ip6, OVER_V6>(frame, packet, outer, mac),
+            Carrier::V4 => self.wrap_any::<F, A, Ip4>(frame, packet, outer, mac),
+            Carrier::V6 => self.wrap_any::<F, A, Ip6>(frame, packet, outer, mac),
+        }
+    }
+
+    /// With headers whose length the compiler knows.
+    #[inline(always)]
+    fn wrap_short<F: Frame, A: Family, O: Carry, const LEN: usize>(
+        &mut self,
+        frame: &mut F,
+        packet: &Packet<A>,
+        outer: &Outer,
+        mac: [u8; 6],
+    ) -> bool {
+        if !packet.plain.is_untagged() {
+            return self.wrap_any::<F, A, O>(frame, packet, outer, mac);
+        }
+        let Some(ip) = A::Header::at(frame.head(), UNTAGGED_LEN).copied() else { return false };
+        if ip.hops() <= 1 || !frame.prepend(LEN - UNTAGGED_LEN) {
+            return false;
+        }
+        let Some((front, behind)) = frame.head_mut().split_first_chunk_mut::<LEN>() else { return false };
+        let Some(header) = A::Header::of_mut(behind) else { return false };
+        header.take_hop();
+        let inner = inner_of::<A>(packet.plain.ip_len(), &ip, ip.hops() - 1, self.pmtu_disc, self.ip_id);
+        outer.write_short::<O, LEN>(front, mac, &inner).is_some()
+    }
+
+    #[inline(never)]
+    fn wrap_any<F: Frame, A: Family, O: Carry>(
+        &mut self,
+        frame: &mut F,
+        packet: &Packet<A>,
+        outer: &Outer,
+        mac: [u8; 6],
+    ) -> bool {
+        let is_done = wrap_any::<F, A, O>(frame, packet, outer, self.pmtu_disc, self.ip_id);
+        if is_done && let Some(front) = frame.head_mut().first_chunk_mut() {
+            *front = mac;
+        }
+        is_done
     }
 }
 
 #[inline(always)]
-fn wrap_plain_in<F: Frame, A: Family, O: Carry>(
+fn wrap_any<F: Frame, A: Family, O: Carry>(
     frame: &mut F,
     packet: &Packet<A>,
     outer: &Outer,

@@ -417,10 +417,10 @@ impl<'a, F: Frame> Ways<'a, F> {
         match method {
             0 => dr(frame, packet, path),
             flags::NAT => nat_in(frame, packet, conn, path),
-            _ => self.states.get(conn.dest.index()).is_some_and(|dest| {
-                let fits = packet.plain.ip_len() <= dest.outer.mtu;
-                fits && self.tunnels.wrap_plain(frame, packet, &dest.outer, path.mac())
-            }),
+            _ => {
+                let Some(DestState { outer, .. }) = self.states.get(conn.dest.index()) else { return false };
+                packet.plain.ip_len() <= outer.mtu && self.tunnels.wrap_plain(frame, packet, outer, path)
+            }
         }
     }
 }

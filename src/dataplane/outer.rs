@@ -6,7 +6,7 @@
 
 use super::destinations::Way;
 use super::network::{LINK_HEADER_LEN_MAX, link_header};
-use super::path::UNTAGGED_LEN;
+use super::path::{Path, UNTAGGED_LEN};
 use super::snapshot::Interface;
 use crate::model::{PortId, Tunnel, TunnelChecksum, TunnelKind};
 use crate::wire::address::{Ip4, Ip6};
@@ -250,16 +250,16 @@ impl Outer {
         Some(())
     }
 
-    /// The same where they [are short](Self::is_short): a link header to `mac` without tag, and an IP header.
+    /// The same where they [are short](Self::is_short), and by `path`: a link header without tag, and an IP header.
     #[inline(always)]
     pub fn write_short<O: Carry, const LEN: usize>(
         &self,
         room: &mut [u8; LEN],
-        mac: [u8; 6],
+        path: &Path,
         inner: &Inner,
     ) -> Option<()> {
         *room = *self.bytes.0.first_chunk()?;
-        *room.first_chunk_mut()? = mac;
+        path.write::<UNTAGGED_LEN>(room.first_chunk_mut()?);
         O::complete(O::Header::at_mut(room, UNTAGGED_LEN)?, self.sum, inner.len, inner);
         Some(())
     }

@@ -80,8 +80,8 @@ impl Ipv4Header {
     pub fn complete(&mut self, template_sum: u32, varying: Varying) {
         let Varying { tos, total_length, id, dont_fragment, ttl } = varying;
         let flags = if dont_fragment { DONT_FRAGMENT } else { 0 };
-        let [[a, b], [c, d], [e, f]] = [total_length, id, flags].map(u16::to_be_bytes);
-        let start = u64::from_le_bytes([0, tos, a, b, c, d, e, f]);
+        let word = |value: u16, at: u32| u64::from(value.swap_bytes()) << (8 * at);
+        let start = u64::from(tos) << 8 | word(total_length, 2) | word(id, 4) | word(flags, 6);
         // words as they stand in memory sum to a checksum as it stands there (RFC 1071 §2(B))
         let sum = (start >> 32) + (start & 0xffff_ffff) + u64::from(ttl) + u64::from(template_sum);
         // below 2^34, which three carries take to 16 bits

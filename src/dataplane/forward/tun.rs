@@ -8,7 +8,7 @@ use super::super::frame::Frame;
 use super::super::icmp::next_ip_id;
 use super::super::outer::{Carrier, Carry, Inner, Outer};
 use super::super::outlet::Outlet;
-use super::super::path::UNTAGGED_LEN;
+use super::super::path::{Path, UNTAGGED_LEN};
 use crate::model::{DestId, DropReason};
 use crate::wire::Header;
 use crate::wire::address::{Ip4, Ip6};
@@ -112,7 +112,7 @@ pub(in crate::dataplane) struct Tunnels<'a> {
 }
 
 impl Tunnels<'_> {
-    /// Takes a hop off a packet that fits, and puts the headers in front of it, to the next hop `mac`. False, and
+    /// Takes a hop off a packet that fits, and puts the headers in front of it, to go by `path`. False, and
     /// nothing changed, when it has no hops left, no room for them, or they take more to fill in.
     #[inline(always)]
     pub fn wrap_plain<F: Frame, A: Family>(
@@ -120,15 +120,15 @@ impl Tunnels<'_> {
         frame: &mut F,
         packet: &Packet<A>,
         outer: &Outer,
-        mac: [u8; 6],
+        path: &Path,
     ) -> bool {
         const OVER_V4: usize = UNTAGGED_LEN + ipv4::HEADER_LEN;
         const OVER_V6: usize = UNTAGGED_LEN + ipv6::HEADER_LEN;
         match outer.carrier {
-            Carrier::V4 if outer.is_short => self.wrap_short::<F, A, Ip4, OVER_V4>(frame, packet, outer, mac),
-            Carrier::V6 if outer.is_short => self.wrap_short::<F, A, Ip6, OVER_V6>(frame, packet, outer, mac),
-            Carrier::V4 => self.wrap_any::<F, A, Ip4>(frame, packet, outer, mac),
-            Carrier::V6 => self.wrap_any::<F, A, Ip6>(frame, packet, outer, mac),
+            Carrier::V4 if outer.is_short => self.wrap_short::<F, A, Ip4, OVER_V4>(frame, packet, outer, path),
+            Carrier::V6 if outer.is_short => self.wrap_short::<F, A, Ip6, OVER_V6>(frame, packet, outer, path),
+            Carrier::V4 => self.wrap_any::<F, A, Ip4>(frame, packet, outer, path),
+            Carrier::V6 => self.wrap_any::<F, A, Ip6>(frame, packet, outer, path),
         }
     }
 
@@ -139,10 +139,10 @@ impl Tunnels<'_> {
         frame: &mut F,
         packet: &Packet<A>,
         outer: &Outer,
-        mac: [u8; 6],
+        path: &Path,
     ) -> bool {
         if !packet.plain.is_untagged() {
-            return self.wrap_any::<F, A, O>(frame, packet, outer, mac);
+            return self.wrap_any::<F, A, O>(frame, packet, outer, path);
         }
         let Some(ip) = A::Header::at(frame.head(), UNTAGGED_LEN).copied() else { return false };
         if ip.hops() <= 1 || !frame.prepend(LEN - UNTAGGED_LEN) {
@@ -152,7 +152,7 @@ impl Tunnels<'_> {
         let Some(header) = A::Header::of_mut(behind) else { return false };
         header.take_hop();
         let inner = inner_of::<A>(packet.plain.ip_len(), &ip, ip.hops() - 1, self.pmtu_disc, self.ip_id);
-        outer.write_short::<O, LEN>(front, mac, &inner).is_some()
+        outer.write_short::<O, LEN>(front, path, &inner).is_some()
     }
 
     #[inline(never)]
@@ -161,11 +161,11 @@ impl Tunnels<'_> {
         frame: &mut F,
         packet: &Packet<A>,
         outer: &Outer,
-        mac: [u8; 6],
+        path: &Path,
     ) -> bool {
         let is_done = wrap_any::<F, A, O>(frame, packet, outer, self.pmtu_disc, self.ip_id);
         if is_done && let Some(front) = frame.head_mut().first_chunk_mut() {
-            *front = mac;
+            *front = path.mac();
         }
         is_done
     }

@@ -16,7 +16,7 @@ use super::path::{Path, TAGGED_LEN, UNTAGGED_LEN};
 use super::tcp::{self, Side};
 use crate::model::limits::BURST;
 use crate::model::state::TcpState;
-use crate::model::{DestCounters, DestId, PortId, Protocol, Tick, TimeoutSets, TimeoutsId};
+use crate::model::{DestCounters, DestId, Protocol, Tick, TimeoutSets, TimeoutsId};
 use crate::tables::connections::{Conn, ConnId, Direction, Entries, flags};
 use crate::wire::Header;
 use crate::wire::ip::IpHeader;
@@ -138,7 +138,7 @@ impl<F: Frame> Director<F> {
             let i = usize::from(i);
             let (Some(frame), Some(packet)) = (frames.get_mut(i), packets.get_mut(i)) else { return i };
             match common.pass(frame, packet) {
-                Some(port) => packet.exit = Exit::by(port),
+                Some(exit) => packet.exit = exit,
                 None => return i,
             }
         }
@@ -242,8 +242,9 @@ impl<F: Frame> Director<F> {
         let (states, paths, counters) = self.destinations.parts();
         let tunnels = Tunnels { pmtu_disc: self.pmtu_disc, ip_id: &mut self.ip_id };
         let mut ways = Ways { paths, counters, epoch, states, network: &self.network, tunnels };
-        let Some(way) = ways.to(dest) else { return Err(frame) };
-        match ways.go(conn.flags & METHODS, &mut frame, packet, (conn, Direction::In), way) {
+        let Some(way) = ways.to(dest, |path| path.is_of(epoch)) else { return Err(frame) };
+        // paths lead to ports
+        match ways.go(conn.flags & METHODS, &mut frame, packet, (conn, Direction::In), way).and_then(Exit::port) {
             Some(port) => out.transmit(port, frame),
             None => return Err(frame),
         }
@@ -285,9 +286,9 @@ impl<F: Frame> Director<F> {
 }
 
 impl<A: Family, F: Frame> Common<'_, A, F> {
-    /// One packet, and the port that it leaves by; `None`, and nothing changed, when there is more to it.
+    /// One packet, and the way that it leaves by; `None`, and nothing changed, when there is more to it.
     #[inline(always)]
-    fn pass(&mut self, frame: &mut F, packet: &Packet<A>) -> Option<PortId> {
+    fn pass(&mut self, frame: &mut F, packet: &Packet<A>) -> Option<Exit> {
         // what is not plain may have a key by which it finds the entry that is none
         if !packet.plain.is_plain() {
             return uncommon();
@@ -299,16 +300,16 @@ impl<A: Family, F: Frame> Common<'_, A, F> {
         let Onward { timers, ways, now, .. } = &mut self.onward;
         let way = ways.way(conn, *now)?;
         let timeout = timers.timeout(packet, conn, way.path, direction)?;
-        let port = ways.go(conn.flags & METHODS, frame, packet, (conn, direction), way)?;
+        let exit = ways.go(conn.flags & METHODS, frame, packet, (conn, direction), way)?;
         if conn.restart(timeout, *now) {
             self.entries.refile(packet.guess);
         }
-        Some(port)
+        Some(exit)
     }
 
     /// The same for packets that are [all alike](Director::pass_alike).
     #[inline(always)]
-    fn pass_alike<const METHOD: u16>(&mut self, frame: &mut F, packet: &Packet<A>) -> Option<PortId> {
+    fn pass_alike<const METHOD: u16>(&mut self, frame: &mut F, packet: &Packet<A>) -> Option<Exit> {
         let (conn, direction) = if METHOD == flags::NAT {
             self.entries.guessed(packet.guess, &packet.key)?
         } else {
@@ -321,12 +322,12 @@ impl<A: Family, F: Frame> Common<'_, A, F> {
             return uncommon();
         }
         let Onward { ways, now, .. } = &mut self.onward;
-        let way = ways.way(conn, *now)?;
-        let port = ways.go(METHOD, frame, packet, (conn, direction), way)?;
+        let way = ways.way_untagged(conn, *now)?;
+        let exit = ways.go(METHOD, frame, packet, (conn, direction), way)?;
         if conn.restart(way.path.established, *now) {
             self.entries.refile(packet.guess);
         }
-        Some(port)
+        Some(exit)
     }
 }
 
@@ -335,12 +336,12 @@ impl<A: Family, F: Frame> Common<'_, A, F> {
 fn pass_run<A: Family, F: Frame>(
     frames: &mut [F],
     packets: &mut [Packet<A>],
-    mut pass: impl FnMut(&mut F, &Packet<A>) -> Option<PortId>,
+    mut pass: impl FnMut(&mut F, &Packet<A>) -> Option<Exit>,
 ) -> usize {
     let mut passed = 0;
     for (frame, packet) in frames.iter_mut().zip(packets) {
-        if let Some(port) = pass(frame, packet) {
-            packet.exit = Exit::by(port);
+        if let Some(exit) = pass(frame, packet) {
+            packet.exit = exit;
         } else if packet.exit == Exit::OPEN {
             break;
         }
@@ -358,22 +359,30 @@ fn count_in<A: Family>(packet: &Packet<A>, conn: &mut Conn<A>, counters: &DestCo
 }
 
 impl<'a, F: Frame> Ways<'a, F> {
-    /// To a destination, if its path holds.
+    /// To a destination, if its path is as wanted.
     #[inline(always)]
-    fn to(&self, dest: DestId) -> Option<ToDest<'a>> {
+    fn to(&self, dest: DestId, is_wanted: impl FnOnce(&Path) -> bool) -> Option<ToDest<'a>> {
         let path = self.paths.get(dest.index())?;
         let counters = self.counters.get(dest.index())?;
-        if path.is_of(self.epoch) { Some(ToDest { path, counters }) } else { uncommon() }
+        if is_wanted(path) { Some(ToDest { path, counters }) } else { uncommon() }
     }
 
-    /// Where a connection leads to whose time is not up.
+    /// Where a connection leads to whose time is not up, if its path holds.
     #[inline(always)]
     fn way<A: Family>(&self, conn: &Conn<A>, now: Tick) -> Option<ToDest<'a>> {
-        let way = self.to(conn.dest)?;
-        if now.is_before(conn.timer.deadline) { Some(way) } else { uncommon() }
+        if now.is_before(conn.timer.deadline) { self.to(conn.dest, |path| path.is_of(self.epoch)) } else { uncommon() }
     }
 
-    /// Sends a packet of the connection on by its `method`, and says by which port it leaves. `None`, and nothing changed,
+    /// The same, if frames leave without a VLAN tag.
+    #[inline(always)]
+    fn way_untagged<A: Family>(&self, conn: &Conn<A>, now: Tick) -> Option<ToDest<'a>> {
+        if !now.is_before(conn.timer.deadline) {
+            return uncommon();
+        }
+        self.to(conn.dest, |path| path.is_untagged_of(self.epoch))
+    }
+
+    /// Sends a packet of the connection on by its `method`, and says which way it leaves. `None`, and nothing changed,
     /// when there is more to it.
     #[inline(always)]
     fn go<A: Family>(
@@ -383,14 +392,14 @@ impl<'a, F: Frame> Ways<'a, F> {
         packet: &Packet<A>,
         (conn, direction): (&mut Conn<A>, Direction),
         way: ToDest<'a>,
-    ) -> Option<PortId> {
+    ) -> Option<Exit> {
         match direction {
             Direction::In => {
                 if !self.go_in(method, frame, packet, conn, way.path) {
                     return None;
                 }
                 count_in(packet, conn, way.counters);
-                Some(way.path.port)
+                Some(way.path.exit)
             }
             Direction::Out => {
                 let path = self.network.path_by_route(packet.key.destination, self.epoch)?;
@@ -399,7 +408,7 @@ impl<'a, F: Frame> Ways<'a, F> {
                 }
                 way.counters.out_packets.add(1);
                 way.counters.out_bytes.add(packet.plain.ip_len().into());
-                Some(path.port)
+                Some(path.exit)
             }
         }
     }

@@ -246,9 +246,9 @@ impl<F: Frame> NetworkState<F> {
         self.path_epoch
     }
 
-    /// Paths are made anew. (Who keeps one unused for 2^32 epochs might take it for new.)
+    /// Paths are made anew.
     pub fn end_path_epoch(&mut self) {
-        self.path_epoch = self.path_epoch.checked_add(1).unwrap_or(1);
+        self.path_epoch = Path::epoch_after(self.path_epoch);
     }
 
     /// The path of frames to a next hop; `None` while they have to wait for its MAC address.

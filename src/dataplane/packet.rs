@@ -38,6 +38,12 @@ impl Exit {
         Self(Self::WORKER | u32::from(worker.0))
     }
 
+    /// The port, if it is one.
+    #[inline(always)]
+    pub fn port(self) -> Option<PortId> {
+        if let Way::Port(port) = self.way() { Some(port) } else { None }
+    }
+
     #[inline(always)]
     pub fn way(self) -> Way {
         let number = self.0 as u16;

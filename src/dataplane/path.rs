@@ -4,8 +4,9 @@
 //! holds; with a newer one it is made anew.
 
 use super::network::LINK_HEADER_LEN_MAX;
+use super::packet::Exit;
 use super::snapshot::Interface;
-use crate::model::{PortId, TimeoutsId};
+use crate::model::TimeoutsId;
 use crate::wire::Header;
 use crate::wire::ethernet::EthernetHeader;
 
@@ -18,21 +19,21 @@ pub const TAGGED_LEN: usize = LINK_HEADER_LEN_MAX;
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(32))]
 pub struct Path {
-    /// Of the network's epochs (`NetworkState::path_epoch`); 0, the default, is none of them.
-    epoch: u32,
+    /// Which of the network's epochs (`NetworkState::path_epoch`), and in the lowest bit whether frames leave with a VLAN tag. 0, the
+    /// default, is no epoch's.
+    stamp: u32,
     /// Ticks that an established TCP connection of the destination lasts without a packet, by `timeouts`.
     pub established: u32,
     /// Destination's and source's.
     macs: [u8; 2 * MAC],
     /// With its ethertype, as it stands in the frame.
     tag: [u8; 4],
-    pub port: PortId,
+    /// By the port.
+    pub(super) exit: Exit,
     /// IP packet bytes that fit.
     pub mtu: u16,
     /// The set of timeouts of the destination's connections.
     pub timeouts: TimeoutsId,
-    /// Bytes of link header in front of the IP packet.
-    link_len: u8,
 }
 const _: () = assert!(size_of::<Path>() == 32);
 
@@ -42,26 +43,33 @@ impl Path {
         macs[..MAC].copy_from_slice(&mac);
         macs[MAC..].copy_from_slice(&interface.mac);
         let [high, low] = interface.vlan.unwrap_or(0).to_be_bytes();
-        let link_len = if interface.vlan.is_some() { TAGGED_LEN } else { UNTAGGED_LEN } as u8;
-        let (tag, port) = ([0x81, 0x00, high, low], interface.port);
-        Self { epoch, established: 0, macs, tag, port, mtu, timeouts: TimeoutsId::default(), link_len }
+        let stamp = epoch << 1 | u32::from(interface.vlan.is_some());
+        let (tag, exit) = ([0x81, 0x00, high, low], Exit::by(interface.port));
+        Self { stamp, established: 0, macs, tag, exit, mtu, timeouts: TimeoutsId::default() }
+    }
+
+    /// The epoch that follows. (Who keeps a path unused for 2^31 of them might take it for new.)
+    pub fn epoch_after(epoch: u32) -> u32 {
+        const LAST: u32 = u32::MAX >> 1;
+        epoch % LAST + 1
     }
 
     /// Whether it holds in this epoch.
     #[inline(always)]
     pub fn is_of(&self, epoch: u32) -> bool {
-        self.epoch == epoch
+        self.stamp >> 1 == epoch
     }
 
+    /// Whether it holds in this epoch, and frames leave without a VLAN tag.
     #[inline(always)]
-    pub fn epoch(&self) -> u32 {
-        self.epoch
+    pub fn is_untagged_of(&self, epoch: u32) -> bool {
+        self.stamp == epoch << 1
     }
 
     /// Whether frames leave with a link header as long as this.
     #[inline(always)]
     pub fn has_link_len(&self, len: u8) -> bool {
-        self.link_len == len
+        usize::from(len) == if self.stamp & 1 == 0 { UNTAGGED_LEN } else { TAGGED_LEN }
     }
 
     /// Changes the link header of a frame that has one [of the same length](Self::has_link_len) and the same ethertype.

@@ -185,9 +185,8 @@ impl Ipv4Header {
         let word = u32::from_le_bytes(*bytes);
         // one less below, one more above: what adding `Delta::TTL_DECREMENT` to the complement comes to; and another one more
         // where that carries, or would leave a checksum of all ones
-        let sum = u64::from(word) + (2 << 16) - 1;
-        let carry = sum >> 16 & 1 << 16;
-        *bytes = ((sum + carry - (1 << 16)) as u32).to_le_bytes();
+        let (sum, carries) = word.overflowing_add((2 << 16) - 1);
+        *bytes = if carries { sum } else { sum.wrapping_sub(1 << 16) }.to_le_bytes();
     }
 
     /// For a header without options; see [`fill_checksum`] for one with.

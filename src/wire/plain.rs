@@ -104,17 +104,17 @@ pub fn plain_v4(head: &[u8]) -> Option<Plain<Ip4>> {
         return None;
     }
     let ip_len = ((first >> 16) as u16).swap_bytes();
-    let protocol = start[L3 + 9];
-    let has_room = |len: usize| usize::from(ip_len) >= ipv4::HEADER_LEN + len;
-    let tcp_flags = if protocol == TCP && has_room(TCP_LEN) {
-        start[L4 + TCP_FLAGS_AT]
+    let has_room =
+        |protocol: u8, len: usize| start[L3 + 9] == protocol && usize::from(ip_len) >= ipv4::HEADER_LEN + len;
+    let (protocol, tcp_flags) = if has_room(TCP, TCP_LEN) {
+        (TCP, start[L4 + TCP_FLAGS_AT])
     } else {
         // the compiler is told which way to make short
         std::hint::cold_path();
-        if protocol != UDP || !has_room(UDP_LEN) {
+        if !has_room(UDP, UDP_LEN) {
             return None;
         }
-        0
+        (UDP, 0)
     };
     // as in `checksum_is_right`, with carries that come back
     let addresses = word_at(start, L3 + 12);

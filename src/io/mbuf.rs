@@ -148,6 +148,7 @@ impl Mbuf {
     }
 
     /// Cuts the chain behind the segment that holds byte `len - 1`; `len` is at most the frame.
+    #[cold]
     fn truncate_chain(&mut self, len: usize) {
         let mut left = len;
         let mut segment = self.0;

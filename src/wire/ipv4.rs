@@ -183,10 +183,16 @@ impl Ipv4Header {
             return;
         };
         let word = u32::from_le_bytes(*bytes);
-        // one less below, one more above: what adding `Delta::TTL_DECREMENT` to the complement comes to; and another one more
-        // where that carries, or would leave a checksum of all ones
-        let (sum, carries) = word.overflowing_add((2 << 16) - 1);
-        *bytes = if carries { sum } else { sum.wrapping_sub(1 << 16) }.to_le_bytes();
+        // one less below, one more above: what adding `Delta::TTL_DECREMENT` to the complement comes to
+        let changed = match word.checked_add((2 << 16) - 1) {
+            Some(_) => word + (1 << 16) - 1,
+            None => {
+                // and another one more where that carries, or would leave a checksum of all ones: once in 32 768 packets
+                std::hint::cold_path();
+                word.wrapping_add((2 << 16) - 1)
+            }
+        };
+        *bytes = changed.to_le_bytes();
     }
 
     /// For a header without options; see [`fill_checksum`] for one with.

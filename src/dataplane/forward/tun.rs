@@ -144,14 +144,19 @@ impl Tunnels<'_> {
         if !packet.plain.is_untagged() {
             return self.wrap_any::<F, A, O>(frame, packet, outer, path);
         }
-        let Some(ip) = A::Header::at(frame.head(), UNTAGGED_LEN).copied() else { return false };
-        if ip.hops() <= 1 || !frame.prepend(LEN - UNTAGGED_LEN) {
+        // one after the other: the compiler would make one condition of both, and hold them in memory
+        if A::Header::at(frame.head(), UNTAGGED_LEN).is_none_or(|ip| ip.hops() <= 1) {
+            std::hint::cold_path();
+            return false;
+        }
+        if !frame.prepend(LEN - UNTAGGED_LEN) {
+            std::hint::cold_path();
             return false;
         }
         let Some((front, behind)) = frame.head_mut().split_first_chunk_mut::<LEN>() else { return false };
-        let Some(header) = A::Header::of_mut(behind) else { return false };
-        header.take_hop();
-        let inner = inner_of::<A>(packet.plain.ip_len(), &ip, ip.hops() - 1, self.pmtu_disc, self.ip_id);
+        let Some(ip) = A::Header::of_mut(behind) else { return false };
+        let inner = inner_of::<A>(packet.plain.ip_len(), ip, ip.hops().wrapping_sub(1), self.pmtu_disc, self.ip_id);
+        ip.take_hop();
         outer.write_short::<O, LEN>(front, path, &inner).is_some()
     }
 

@@ -67,6 +67,12 @@ impl<F: Frame, Q: Queues<F>> Worker<F, Q> {
         self.meter.times()
     }
 
+    /// How many packets its stages are ahead of each other.
+    #[cfg(test)]
+    pub fn lead(&self) -> usize {
+        self.director.step
+    }
+
     /// Polls until told to stop.
     pub fn run(&mut self, watch: impl Watch) {
         let mut now = watch.now();

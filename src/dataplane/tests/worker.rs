@@ -2,6 +2,7 @@
 
 use super::lab::*;
 use super::packets::*;
+use crate::dataplane::lead;
 use crate::dataplane::mailbox::{Mailbox, Reply, Request, mailbox};
 use crate::dataplane::outlet::Outlet;
 use crate::dataplane::snapshot::{Changes, Snapshot};
@@ -107,6 +108,23 @@ fn bench_with(connections: u16) -> Bench {
         lab.connect(n);
     }
     Bench::new(lab)
+}
+
+#[test]
+fn a_busy_worker_goes_by_the_lead_that_it_has_tried_best() {
+    let mut bench = bench_with(1);
+    assert_eq!(bench.worker.lead(), lead::DEFAULT);
+    let (frame, wire, start) = (tcp(client(0), vip(), ACK).bytes(), &bench.wires[0], bench.now);
+    let (polls, mailbox) = (Cell::new(0), RefCell::new(&mut bench.mailbox));
+    bench.worker.run(|| {
+        polls.set(polls.get() + 1);
+        wire.borrow_mut().extend((0..BURST).map(|_| VecFrame::new(&frame)));
+        if polls.get() == 2000 {
+            assert!(mailbox.borrow_mut().ask(Request::Stop).is_ok());
+        }
+        Time(start.0 + 1000 * polls.get())
+    });
+    assert_eq!(bench.worker.lead(), lead::LEADS[0], "all were as quick");
 }
 
 #[test]

@@ -29,7 +29,7 @@ rows() {
     dr 10000000 4 wlc 64
     tun 1000000 4 wlc 64
     nat 1000000 4 wlc 64"
-  for d in 10 10000; do for s in wlc wrr rr sh; do echo "new 0 $d $s 16"; done; done
+  for d in 10 10000; do for s in wlc wrr rr sh; do echo "new 0 $d $s 8"; done; done
   echo "dr 1 4 wlc 64
     dr 100000 4 wlc 64
     dr 4096 4 wlc 1
@@ -46,7 +46,7 @@ rows() {
     tun 100000 4 wlc 64
     nat 1 4 wlc 64
     tun 1 4 wlc 64"
-  for d in 1000 100; do for s in wlc wrr rr sh; do echo "new 0 $d $s 16"; done; done
+  for d in 1000 100; do for s in wlc wrr rr sh; do echo "new 0 $d $s 8"; done; done
 }
 
 # What the floor's table and the buffers take of EAL's memory. EAL clears it while it starts, which the check's few

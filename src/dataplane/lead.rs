@@ -1,8 +1,8 @@
 //! How many packets a burst's stages are ahead of each other: as many as suit the memory of the machine, found out by trying.
 //!
 //! Too few, and packets wait for their connections; too many, and what was fetched is gone before it is needed, or was not fetched
-//! at all. Which number is which differs between processors by more than a factor of two, with no rule to it. So a worker that
-//! is busy tries each for some polls in turn, goes by the quickest, and does so again after a while, as connections and
+//! at all. What is right for one machine takes 1.6 times as long on another (docs/performance.md), and at another hour. So a worker
+//! that is busy tries each for some polls in turn, goes by the quickest, and does so again after a while, as connections and
 //! neighbours come and go.
 
 /// What is tried. With the last, half of a full burst is through a stage before the next begins.

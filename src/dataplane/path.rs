@@ -89,3 +89,28 @@ impl Path {
         [a, b, c, d, e, f]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{InterfaceId, PortId};
+
+    fn interface(vlan: Option<u16>) -> Interface {
+        let (id, port, name, addresses) = (InterfaceId(0), PortId(0), String::new(), vec![]);
+        Interface { id, name, port, vlan, mac: [4; 6], mtu: 1500, udp_checksum_offload: false, addresses }
+    }
+
+    #[test]
+    fn a_path_is_of_its_epoch_alone_and_says_whether_frames_are_tagged() {
+        let last = u32::MAX >> 1;
+        for (epoch, vlan) in [1, 2, last].into_iter().flat_map(|epoch| [(epoch, None), (epoch, Some(7))]) {
+            let path = Path::new(epoch, [2; 6], &interface(vlan), 1500);
+            assert!(path.is_of(epoch) && !path.is_of(Path::epoch_after(epoch)) && !path.is_of(0));
+            assert_eq!(path.is_untagged_of(epoch), vlan.is_none());
+            assert!(!path.is_untagged_of(Path::epoch_after(epoch)));
+            assert_eq!((path.has_link_len(14), path.has_link_len(18)), (vlan.is_none(), vlan.is_some()));
+        }
+        assert_eq!([0, 1, last].map(Path::epoch_after), [1, 2, 1]);
+        assert!([1, last].iter().all(|epoch| !Path::default().is_of(*epoch)), "none is new");
+    }
+}

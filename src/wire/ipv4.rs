@@ -273,6 +273,22 @@ mod tests {
     }
 
     #[test]
+    fn a_completed_template_says_what_it_was_told_with_a_right_checksum() {
+        let template = Ipv4Header::template([255; 4].into(), [198, 51, 100, 2].into(), ip_protocol::IPIP);
+        let (sum, mut header) = (template.template_sum(), template);
+        // of the longest ones some sums carry three times
+        let shapes = [(21, false), (1500, true), (u16::MAX, false), (u16::MAX, true)];
+        for (id, (total_length, dont_fragment)) in (0..=u16::MAX).flat_map(|id| shapes.map(|shape| (id, shape))) {
+            let (tos, ttl) = (id as u8, (id >> 8) as u8);
+            header.complete(sum, Varying { tos, total_length, id, dont_fragment, ttl });
+            assert!(checksum_ok(header.as_bytes()), "{header:?}");
+            let said = (header.tos, header.total_length.get(), header.id.get(), header.ttl, header.dont_fragment());
+            assert_eq!(said, (tos, total_length, id, ttl, dont_fragment));
+            assert_eq!((header.version(), header.header_len(), header.protocol), (4, HEADER_LEN, ip_protocol::IPIP));
+        }
+    }
+
+    #[test]
     fn a_recorded_header_shows_its_fields() {
         let bytes = hex("4500001d3603400001115733c6336402c0000264 61a900350009406371 0000");
         let packet = Ipv4Packet::parse(&bytes).unwrap();

@@ -124,15 +124,16 @@ impl Tunnels<'_> {
     ) -> bool {
         const OVER_V4: usize = UNTAGGED_LEN + ipv4::HEADER_LEN;
         const OVER_V6: usize = UNTAGGED_LEN + ipv6::HEADER_LEN;
+        let is_short = || outer.is_short && packet.plain.is_untagged();
         match outer.carrier {
-            Carrier::V4 if outer.is_short => self.wrap_short::<F, A, Ip4, OVER_V4>(frame, packet, outer, path),
-            Carrier::V6 if outer.is_short => self.wrap_short::<F, A, Ip6, OVER_V6>(frame, packet, outer, path),
+            Carrier::V4 if is_short() => self.wrap_short::<F, A, Ip4, OVER_V4>(frame, packet, outer, path),
+            Carrier::V6 if is_short() => self.wrap_short::<F, A, Ip6, OVER_V6>(frame, packet, outer, path),
             Carrier::V4 => self.wrap_any::<F, A, Ip4>(frame, packet, outer, path),
             Carrier::V6 => self.wrap_any::<F, A, Ip6>(frame, packet, outer, path),
         }
     }
 
-    /// With headers whose length the compiler knows.
+    /// In an untagged frame, with headers whose length the compiler knows.
     #[inline(always)]
     fn wrap_short<F: Frame, A: Family, O: Carry, const LEN: usize>(
         &mut self,
@@ -141,9 +142,6 @@ impl Tunnels<'_> {
         outer: &Outer,
         path: &Path,
     ) -> bool {
-        if !packet.plain.is_untagged() {
-            return self.wrap_any::<F, A, O>(frame, packet, outer, path);
-        }
         // one after the other: the compiler would make one condition of both, and hold them in memory
         if A::Header::at(frame.head(), UNTAGGED_LEN).is_none_or(|ip| ip.hops() <= 1) {
             std::hint::cold_path();
@@ -168,38 +166,27 @@ impl Tunnels<'_> {
         outer: &Outer,
         path: &Path,
     ) -> bool {
-        let is_done = wrap_any::<F, A, O>(frame, packet, outer, self.pmtu_disc, self.ip_id);
-        if is_done && let Some(front) = frame.head_mut().first_chunk_mut() {
-            *front = path.mac();
+        let (l3, len) = (usize::from(packet.plain.l3()), outer.total_len());
+        let Some(room) = len.checked_sub(l3) else { return false };
+        if A::Header::at(frame.head(), l3).is_none_or(|ip| ip.hops() <= 1) {
+            return false;
         }
-        is_done
+        if outer.has_checksum() || !frame.prepend(room) {
+            return false;
+        }
+        let Some((front, behind)) = frame.head_mut().split_at_mut_checked(len) else { return false };
+        let Some(ip) = A::Header::of_mut(behind) else { return false };
+        let inner = inner_of::<A>(packet.plain.ip_len(), ip, ip.hops().wrapping_sub(1), self.pmtu_disc, self.ip_id);
+        ip.take_hop();
+        let is_written = outer.write::<O>(front, &inner).is_some();
+        if let Some(mac) = front.first_chunk_mut() {
+            *mac = path.mac();
+        }
+        if outer.has_to_fill() {
+            return outer.fill::<A, O>(front, packet.plain.ip_len(), packet.flow_hash(), Sum::ZERO).is_some();
+        }
+        is_written
     }
-}
-
-#[inline(always)]
-fn wrap_any<F: Frame, A: Family, O: Carry>(
-    frame: &mut F,
-    packet: &Packet<A>,
-    outer: &Outer,
-    pmtu_disc: bool,
-    ip_id: &mut u64,
-) -> bool {
-    let (l3, len) = (usize::from(packet.plain.l3()), outer.total_len());
-    let Some(room) = len.checked_sub(l3) else { return false };
-    let Some(ip) = A::Header::at(frame.head(), l3) else { return false };
-    let hops = ip.hops().wrapping_sub(1);
-    if ip.hops() <= 1 || outer.has_checksum() || !frame.prepend(room) {
-        return false;
-    }
-    let Some((front, packet_bytes)) = frame.head_mut().split_at_mut_checked(len) else { return false };
-    let Some(ip) = A::Header::of_mut(packet_bytes) else { return false };
-    let inner = inner_of::<A>(packet.plain.ip_len(), ip, hops, pmtu_disc, ip_id);
-    ip.take_hop();
-    let is_written = outer.write::<O>(front, &inner).is_some();
-    if outer.has_to_fill() {
-        return outer.fill::<A, O>(front, packet.plain.ip_len(), packet.flow_hash(), Sum::ZERO).is_some();
-    }
-    is_written
 }
 
 /// Puts the headers in front of the packet, in the place of its link's.
